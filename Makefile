@@ -1,0 +1,34 @@
+# Each target sets up .venv by itself: with only Python 3.11 or newer, pip and make, `make demo` and `make test` work.
+# PYTHON=… names the interpreter to set up with; ARGS=… is passed on to the demonstration or to pytest.
+
+unexport PYTHONHOME PYTHONPATH
+export PYTHONNOUSERSITE = 1
+
+.DEFAULT_GOAL = help
+.PHONY: help demo test lint format clean install
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: install ## run each kind of failure, live, on one machine
+	@.venv/bin/execution-status demo $(ARGS)
+
+test: lint ## run all checks, then all tests
+	.venv/bin/pytest $(ARGS)
+
+lint: install ## check format, style, types and the arrows between the packages
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+format: install ## format the code and sort its imports
+	.venv/bin/ruff check --quiet --fix-only .
+	.venv/bin/ruff format .
+
+install:
+	@requirements/install.sh
+
+clean: ## remove .venv and every cache
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

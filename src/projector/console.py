@@ -1,0 +1,81 @@
+"""What a command prints and how it ends: data on stdout, messages on stderr, one clear line for every refusal.
+
+Rich and the rest are imported where they are used, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+
+from projector.errors import StatusError
+
+Answer = TypeVar("Answer")
+
+INTERRUPTED = 130
+
+
+def run(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run an asynchronous command to its end."""
+    return asyncio.run(coroutine)
+
+
+def say(message: str) -> None:
+    """A message for the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
+    """One JSON value on a line of its own, flushed so that a reader of a pipe sees it at once."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    # What the output's encoding lacks is escaped the way JSON does it, or the line would no longer be JSON.
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not unicode, default=str, separators=(",", ":")), flush=True)
+
+
+def is_plain() -> bool:
+    """Whether the output must be plain text: not a terminal, or NO_COLOR is set."""
+    return not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
+
+
+def guarded(app: Callable[..., Any]) -> int:
+    """Run a Typer application; returns the exit code. Every refusal becomes one line on stderr, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character still gets its line
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except typer.TyperException as error:
+        say(f"error: {_one_line(error.format_message())}")
+        return int(getattr(error, "exit_code", 2))
+    except StatusError as error:
+        say(f"error: {_one_line(str(error))}")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _reader_has_gone()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # Typer was quicker, and made this of it
+            return _reader_has_gone()
+        raise
+
+
+def _reader_has_gone() -> int:
+    """End quietly, as when the reader is `head`. Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

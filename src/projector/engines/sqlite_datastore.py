@@ -1,0 +1,216 @@
+"""One SQLite file as the eventsourcing library's datastore, made safe for several processes.
+
+Every connection is in WAL mode with synchronous=FULL, so that a commit that returned is on disk. A write takes the
+lock when it begins (BEGIN IMMEDIATE): a deferred transaction that reads and then writes is refused at once when
+another process committed in between, whatever the timeout says. A connection on which a write failed is closed, since
+one that was opened while the file was read-only stays read-only for ever.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from eventsourcing import persistence
+from eventsourcing.sqlite import (
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+    SQLiteTransaction,
+)
+
+from projector.errors import StoreDamaged, StoreError, StoreForeign, StoreMissing, StoreTooNew, StoreUnavailable
+
+APPLICATION_ID: Final = 0x45535450
+"""SQLite's own mark of whose file it is: "ESTP" in ASCII."""
+SCHEMA_VERSION: Final = 1
+_POOL_SIZE: Final = 5
+_SQLITE_FILE: Final = b"SQLite format 3\x00"
+_IN_WAL_MODE: Final = 2
+"""The last of a database file's first 20 bytes says how it is read."""
+_PROGRAMMING_ERRORS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    persistence.IntegrityError,
+    persistence.DataError,
+    persistence.ProgrammingError,
+)
+"""What a statement of ours did wrong: trying it again cannot help."""
+
+
+class _WriteTransaction(SQLiteTransaction):
+    def __enter__(self) -> SQLiteCursor:
+        cursor = self.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE" if self.commit else "BEGIN")
+        return cursor
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        super().__exit__(exc_type, exc_val, exc_tb)
+
+
+class _Connection(SQLiteConnection):
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        with _WriteTransaction(self, commit=commit) as cursor, cursor:
+            yield cursor
+
+
+class _Pool(SQLiteConnectionPool):
+    def _create_connection(self) -> SQLiteConnection:
+        made = super()._create_connection()
+        raw = made._sqlite_conn
+        raw.execute("PRAGMA synchronous=FULL")
+        if raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
+            raw.close()
+            raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
+        return _Connection(sqlite_conn=raw, max_age=self.max_age)
+
+
+class Datastore(SQLiteDatastore):
+    """The file of an event store. Raises our StoreErrors in place of the engine's."""
+
+    def __init__(self, path: Path, *, lock_timeout: float = 30.0, create: bool = True) -> None:
+        """Open the file, and make it when it is absent and `create` is set.
+
+        `lock_timeout` is how long, in seconds, a write waits for another process's.
+        Raises StoreMissing, StoreForeign, StoreTooNew, StoreDamaged or StoreUnavailable.
+        """
+        self.path = path
+        check_place(path, create=create)
+        _refuse_foreign(path)
+        super().__init__(str(path), originator_id_type="text")
+        self.pool = _Pool(
+            db_name=path.absolute().as_uri() + "?mode=" + ("rwc" if create else "rw"),
+            # The library passes the value on to sqlite3, which takes fractions of a second.
+            lock_timeout=lock_timeout,  # type: ignore[arg-type]
+            pool_size=_POOL_SIZE,
+            max_overflow=10,
+            pool_timeout=lock_timeout + 5,
+        )
+        deadline = time.monotonic() + lock_timeout
+        while True:
+            try:
+                with self.transaction(commit=False) as cursor:
+                    found = _marks(cursor)
+                break
+            except StoreUnavailable:
+                # Switching a new file to WAL is refused at once while another process does the same.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        check_marks(path, *found, create=create)
+        self.is_made = found[0] == APPLICATION_ID
+
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        """One transaction; all its changes are on disk when it ends without an error."""
+        try:
+            with self.get_connection(commit=commit) as connection:
+                try:
+                    with connection.transaction(commit=commit) as cursor:
+                        yield cursor
+                except (sqlite3.Error, persistence.PersistenceError):
+                    connection.close()
+                    raise
+        except (sqlite3.Error, persistence.PersistenceError, persistence.ConnectionPoolClosedError) as error:
+            if isinstance(error, _PROGRAMMING_ERRORS):
+                raise
+            raise translated(self.path, error) from error
+
+    def mark(self, cursor: SQLiteCursor) -> None:
+        """Write into the file whose it is and which schema it has."""
+        cursor.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def check_place(path: Path, *, create: bool) -> None:
+    """Refuse a path that cannot hold an event store; make its folder when `create` is set."""
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        raise StoreError(
+            f"the event store {path} cannot be reached: {error.strerror}; "
+            "name another place with EXECUTION_STATUS_STORE"
+        ) from error
+    if is_folder:
+        raise StoreError(f"the event store {path} is a folder: name a file in it, such as {path / 'store.db'}")
+    if is_there:
+        return
+    if not create:
+        raise StoreMissing(
+            f"there is no event store at {path} yet: `execution-status up` makes one, "
+            "or name another with EXECUTION_STATUS_STORE"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the folder of the event store {path}: {error.strerror}; "
+            "name another place with EXECUTION_STATUS_STORE"
+        ) from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse somebody else's database while it is as they left it: opening it as ours would switch it to WAL."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return  # absent, or not readable: SQLite says so
+    if not header.startswith(_SQLITE_FILE) or header[-1] == _IN_WAL_MODE:
+        return
+    try:
+        with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as connection:
+            check_marks(path, *_marks(connection.cursor()))
+    except sqlite3.Error as error:
+        raise translated(path, error) from error
+
+
+def _marks(cursor: SQLiteCursor | sqlite3.Cursor) -> tuple[int, int, int]:
+    values = []
+    for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master"):
+        cursor.execute(question)
+        values.append(int(cursor.fetchone()[0]))
+    return values[0], values[1], values[2]
+
+
+def check_marks(path: Path, application: int, schema: int, tables: int, *, create: bool = True) -> None:
+    """Refuse a database that is not ours or too new, by its application id, schema version and number of tables.
+
+    One that holds nothing at all is refused too, unless `create` is set.
+    """
+    if not (create or application or tables):
+        raise StoreForeign(f"{path} is an empty file, not an event store; `execution-status up` fills it")
+    if application != APPLICATION_ID and (application or tables):
+        raise StoreForeign(
+            f"{path} is a database of something else; name an event store, or a new file, with EXECUTION_STATUS_STORE"
+        )
+    if application == APPLICATION_ID and schema > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"{path} has schema {schema}, and this version reads up to {SCHEMA_VERSION}: install the newer version"
+        )
+
+
+def translated(path: Path, error: Exception) -> StoreError:
+    """What an error of SQLite's or of the library's means for the person who named the file."""
+    text = str(error)
+    if "not a database" in text:
+        return StoreForeign(f"{path} is not an SQLite database; name another file with EXECUTION_STATUS_STORE")
+    if "malformed" in text or "disk image" in text:
+        return StoreDamaged(f"the event store {path} is damaged ({text}): restore it from a backup")
+    return StoreUnavailable(
+        f"the event store {path} cannot be used at this moment: {text}; "
+        "check that the file and its folder are writable, the disk has room and no other program holds a lock"
+    )

@@ -1,0 +1,81 @@
+"""The table `executions`: one row an execution, folded by the aggregate itself.
+
+The columns are what people filter and read in a list; `status` is the whole aggregate as JSON, from which the next
+event is folded, so the cost of one more event does not depend on how many there were.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from projector.execution_status import ExecutionStatus
+
+CREATE: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS executions (
+        execution_id TEXT PRIMARY KEY,
+        phase TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        task_queue TEXT NOT NULL,
+        session_id TEXT,
+        thread_id TEXT,
+        attempt INTEGER NOT NULL,
+        runner TEXT,
+        code TEXT,
+        category TEXT,
+        message TEXT,
+        tool_in_flight TEXT,
+        condition TEXT,
+        condition_reason TEXT,
+        requested_at TEXT,
+        started_at TEXT,
+        finished_at TEXT,
+        first_position INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        status TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS executions_by_age ON executions (first_position)",
+    "CREATE INDEX IF NOT EXISTS executions_by_phase ON executions (phase, first_position)",
+    "CREATE INDEX IF NOT EXISTS executions_by_code ON executions (code, first_position) WHERE code IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS executions_by_session ON executions (session_id, first_position) "
+    "WHERE session_id IS NOT NULL",
+)
+
+UPSERT: Final = "INSERT OR REPLACE INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+SELECT_STATUS: Final = "SELECT status FROM executions WHERE execution_id = ?"
+
+
+def row(status: ExecutionStatus) -> tuple[Any, ...]:
+    """The row of a status, in the order of the columns."""
+    failure, condition, in_flight = status.failure, status.condition, status.in_flight
+    return (
+        status.execution_id,
+        status.phase.value,
+        status.agent,
+        status.task_queue,
+        status.session_id,
+        status.thread_id,
+        status.attempt,
+        status.runner,
+        failure.code if failure else None,
+        failure.category if failure else None,
+        failure.message if failure else None,
+        in_flight.tool if in_flight else None,
+        condition.kind.value if condition else None,
+        condition.reason if condition else None,
+        status.requested_at.isoformat() if status.requested_at else None,
+        status.started_at.isoformat() if status.started_at else None,
+        status.finished_at.isoformat() if status.finished_at else None,
+        status.first_position,
+        status.version,
+        status.position,
+        status.model_dump_json(),
+    )
+
+
+def status_of(state: str) -> ExecutionStatus:
+    """The status that a row holds."""
+    return ExecutionStatus.model_validate_json(state)

@@ -1,0 +1,118 @@
+"""Live streams: stored history first, then what follows, without gap or repeat, because both are the same store.
+
+A stream reads the store and nothing else: it delivers the end also when every worker and the projector are dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.envelope import RecordedEvent, execution_id_of, execution_stream
+from projector.errors import ExecutionNotFound, InputRejected, StoreUnavailable
+from projector.execution_status import ExecutionStatus, evolve
+from projector.repository import ExecutionRepository
+
+PAGE: Final = 500
+_STATUSES_AT_HAND: Final = 10_000
+_LONGEST_PAUSE: Final = 2.0
+
+log = structlog.get_logger("streams")
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """An event and the status after it."""
+
+    record: RecordedEvent
+    status: ExecutionStatus
+
+
+async def follow(
+    store: SqliteEventStore, execution_id: str, *, after: int = 0, poll_interval: float = 0.05
+) -> AsyncIterator[StatusChange]:
+    """One execution from a position on, up to and including its end.
+
+    `after` is the last position that was seen; nothing up to it is repeated, so a stream resumed at the end is empty.
+    `poll_interval` is in seconds. A store that cannot serve for a while is waited for.
+    Raises ExecutionNotFound, InputRejected for a malformed id or a position beyond the store's end.
+    """
+    stream = execution_stream(execution_id)
+    await _check_cursor(store, after)
+    status: ExecutionStatus | None = None
+    while True:
+        version = status.version if status else 0
+        records = await _patiently(store.read, stream, after=version, limit=PAGE)
+        if not records and status is None:
+            raise ExecutionNotFound(execution_id)
+        for record in records:
+            status = evolve(status, record)
+            if record.position > after:
+                yield StatusChange(record, status)
+            if status.phase.is_terminal:
+                return
+        if not records:
+            await asyncio.sleep(poll_interval)
+
+
+async def follow_all(
+    store: SqliteEventStore, *, after: int | None = None, poll_interval: float = 0.05
+) -> AsyncIterator[StatusChange]:
+    """Every execution's events from a position on (from now on when `after` is None); it never ends by itself.
+
+    `poll_interval` is in seconds. Raises InputRejected for a position beyond the store's end.
+    """
+    if after is None:
+        position = await _patiently(store.head)
+    else:
+        await _check_cursor(store, after)
+        position = after
+    repository = ExecutionRepository(store)
+    statuses: OrderedDict[str, ExecutionStatus] = OrderedDict()
+    while True:
+        records = await _patiently(store.tail, after=position, limit=PAGE)
+        for record in records:
+            position = record.position
+            execution_id = execution_id_of(record.stream)
+            if execution_id is None:
+                continue
+            before = statuses.get(execution_id)
+            if before is None and record.version > 1:
+                before = await _patiently(repository.get, execution_id, record.version - 1)
+            status = statuses[execution_id] = evolve(before, record)
+            statuses.move_to_end(execution_id)
+            if len(statuses) > _STATUSES_AT_HAND:
+                statuses.popitem(last=False)
+            yield StatusChange(record, status)
+        if not records:
+            await asyncio.sleep(poll_interval)
+
+
+async def _check_cursor(store: SqliteEventStore, after: int) -> None:
+    if after < 0:
+        raise InputRejected(f"{after} is not a position: positions begin at 1, and 0 means from the beginning")
+    head = await _patiently(store.head)
+    if after > head:
+        raise InputRejected(
+            f"position {after} is beyond the end of this store, which is at {head}: "
+            "it comes from another store, or this one was restored from a backup; watch again without it"
+        )
+
+
+async def _patiently(read: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+    pause = 0.05
+    while True:
+        try:
+            return await asyncio.to_thread(read, *arguments, **options)
+        except StoreUnavailable as error:
+            log.warning("the stream waits for the store", reason=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,0 +1,169 @@
+"""One attempt of an agent, on a thread and an event loop of its own.
+
+The agent never shares a loop with the worker: one that blocks holds up nobody's heartbeats but its own thread's work.
+Whatever it raises ends up in the outcome; nothing that an agent does can raise here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from projector.events import MessageAppended, ProgressReported, ToolCallFinished, ToolCallStarted, WritableEvent
+from projector.failures import ErrorReport
+from projector.hygiene import Hygiene
+from runner.agent import Agent, AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
+from runner.contracts import RESULT_LIMIT, Heartbeat
+from runner.emitter import Emitter
+from runner.failure_report import report_failure
+
+CLOSING_PATIENCE: Final = 1.0
+"""How long an agent may take to close after its result or failure, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The agent finished; the output is plain JSON data."""
+
+    output: Any
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The agent, or the acceptance of its result, failed."""
+
+    report: ErrorReport
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The agent stopped because it was told to."""
+
+
+Outcome = Finished | Raised | Stopped
+
+
+class AgentRun:
+    """Runs one agent to its outcome. `on_step` is called on the agent's thread after each step is stored."""
+
+    def __init__(
+        self, agent: Agent, task: AgentTask, emitter: Emitter, hygiene: Hygiene, on_step: Callable[[], None]
+    ) -> None:
+        self._agent = agent
+        self._task = task
+        self._emitter = emitter
+        self._hygiene = hygiene
+        self._on_step = on_step
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._driver: asyncio.Task[Any] | None = None
+        self._stopping = threading.Event()
+        self.outcome: Future[Outcome] = Future()
+        self.progress = Heartbeat()
+        self._thread = threading.Thread(target=self._main, name=f"agent-{task.execution_id}"[:60], daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the agent to stop, by cancelling what it awaits. One that blocks cannot be stopped, only left behind."""
+        self._stopping.set()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._driver is not None:
+            self._driver.cancel()
+
+    def _main(self) -> None:
+        try:
+            outcome = asyncio.run(self._drive())
+        except BaseException as error:  # SystemExit and the like out of a task that the agent started itself
+            outcome = Raised(report_failure(error, self._hygiene))
+        with suppress(Exception):
+            self.outcome.set_result(outcome)
+
+    async def _drive(self) -> Outcome:
+        self._loop = asyncio.get_running_loop()
+        self._driver = asyncio.current_task()
+        steps: AsyncIterator[Step] | None = None
+        try:
+            if self._stopping.is_set():
+                return Stopped()
+            steps = self._agent(self._task)
+            outcome: Outcome = await self._consume(steps)
+        except asyncio.CancelledError as error:
+            outcome = Stopped() if self._stopping.is_set() else Raised(report_failure(error, self._hygiene))
+        except BaseException as error:  # an agent may raise anything at all
+            outcome = Raised(report_failure(error, self._hygiene))
+        # Told before the agent is closed and the loop's threads are joined: neither may delay the verdict.
+        self.outcome.set_result(outcome)
+        await _close(steps)
+        return outcome
+
+    async def _consume(self, steps: AsyncIterator[Step]) -> Outcome:
+        async for step in steps:
+            if isinstance(step, Result):
+                return self._accept(step.output)
+            await self._emitter.emit(self._event(step))
+            self._on_step()
+        return self._accept(None)
+
+    def _event(self, step: Step) -> WritableEvent:
+        now = self.progress
+        counted = {"events_processed": now.events_processed + 1}
+        match step:
+            case Message():
+                self.progress = now.model_copy(update={**counted, "messages": now.messages + 1, "phase": "talking"})
+                return MessageAppended(role=str(step.role), text=self._text(step.text))
+            case ToolCall():
+                at = f"in tool {self._hygiene.text(step.name, 200).text}"
+                self.progress = now.model_copy(update={**counted, "tool_calls": now.tool_calls + 1, "phase": at})
+                data = self._hygiene.data(step.arguments, field="arguments").data
+                return ToolCallStarted(call_id=str(step.call_id), tool=str(step.name), arguments=data)
+            case ToolResult():
+                self.progress = now.model_copy(update={**counted, "phase": "thinking"})
+                error = None if step.error is None else self._text(step.error)
+                return ToolCallFinished(
+                    call_id=str(step.call_id), output=self._hygiene.data(step.output, field="output").data, error=error
+                )
+            case Progress():
+                self.progress = now.model_copy(update={**counted, "phase": "working"})
+                return ProgressReported(done=step.done, total=step.total, note=self._text(step.note))
+            case _:
+                raise TypeError(
+                    f"the agent yielded {type(step).__name__}, which is not a step: yield Message, ToolCall, "
+                    "ToolResult, Progress or Result from runner.agent"
+                )
+
+    def _text(self, value: object) -> str:
+        return value if isinstance(value, str) else self._hygiene.text(value).text
+
+    def _accept(self, output: Any) -> Outcome:
+        """Refuse a result that would not survive the way to Temporal, while the reason can still be told."""
+        try:
+            encoded = to_json(output, inf_nan_mode="strings")
+        except (PydanticSerializationError, ValueError, RecursionError, UnicodeError) as error:
+            return self._reject("ResultNotSerialisable", f"a {type(output).__name__} is not plain JSON data ({error})")
+        if len(encoded) > RESULT_LIMIT:
+            return self._reject("ResultTooLarge", f"{len(encoded):,} bytes of JSON, and {RESULT_LIMIT:,} are the limit")
+        return Finished(self._hygiene.redacted_json(encoded), len(encoded))
+
+    def _reject(self, name: str, message: str) -> Raised:
+        return Raised(ErrorReport(kind="result", type=name, message=self._hygiene.text(message).text))
+
+
+async def _close(steps: AsyncIterator[Step] | None) -> None:
+    close = getattr(steps, "aclose", None)
+    if close is not None:
+        with suppress(BaseException):  # its outcome stands; how it closes cannot change it
+            await asyncio.wait_for(close(), CLOSING_PATIENCE)

@@ -1,0 +1,87 @@
+"""Connecting to Temporal, the same way in every program of ours.
+
+The address, namespace, TLS and API key are Temporal's own settings (TEMPORAL_* variables and profiles). Where they
+name no address, a Temporal that `execution-status up` runs on this data folder is found by the file in which it left
+its address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.service import RPCError
+
+from projector.errors import EngineUnreachable
+
+ADDRESS_FILE: Final = "temporal.address"
+DEFAULT_ADDRESS: Final = "localhost:7233"
+_PAUSE: Final = 0.25
+_ANSWER_WITHIN: Final = timedelta(seconds=5)
+
+
+def configured_address() -> str | None:
+    """The address that Temporal's own settings name, or None."""
+    return ClientConfig.load_client_connect_config().get("target_host")
+
+
+async def connect(data_dir: Path, *, timeout: float, identity: str, runtime: Runtime | None = None) -> Client:
+    """Connect and make sure that the namespace answers, trying again for `timeout` seconds.
+
+    Raises EngineUnreachable, which names the address, the reason and what to check.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        address = "its configured address"
+        try:
+            config = ClientConfig.load_client_connect_config()
+            address = config.setdefault("target_host", _left_address(data_dir) or DEFAULT_ADDRESS)
+            client = await asyncio.wait_for(
+                Client.connect(
+                    **config, data_converter=pydantic_data_converter, identity=identity, runtime=runtime or _runtime()
+                ),
+                timeout=max(1.0, deadline - time.monotonic()),
+            )
+            await client.workflow_service.describe_namespace(
+                DescribeNamespaceRequest(namespace=client.namespace), timeout=_ANSWER_WITHIN
+            )
+            return client
+        except (RuntimeError, RPCError, TimeoutError, OSError, ValueError) as error:
+            if time.monotonic() + _PAUSE > deadline:
+                raise EngineUnreachable(
+                    f"Temporal at {address} cannot be reached or refuses: {_reason(error)}; check that it "
+                    "runs and that TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE are right, or start one with "
+                    "`execution-status up`"
+                ) from error
+            await asyncio.sleep(_PAUSE)
+
+
+def _left_address(data_dir: Path) -> str | None:
+    try:
+        return (data_dir / ADDRESS_FILE).read_text().strip() or None
+    except OSError:
+        return None
+
+
+_shared: list[Runtime] = []
+
+
+def _runtime() -> Runtime:
+    """One runtime a process; it must outlive its clients."""
+    if not _shared:
+        _shared.append(Runtime(telemetry=TelemetryConfig()))
+    return _shared[0]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error).strip().splitlines()[0][:300] or type(error).__name__

@@ -1,0 +1,37 @@
+"""Settings of a runner and of those who ask it for work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from projector.events import Timeouts
+from projector.settings import Seconds, StoreSettings
+
+
+class RunnerSettings(StoreSettings):
+    """The queue, the limits of an execution, and how a runner lives."""
+
+    agent_queue: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        default="agent-runner", description="the Temporal task queue on which runners wait for work"
+    )
+    schedule_to_start: Seconds = Field(default=60.0, description="how long an execution waits for a runner, in seconds")
+    heartbeat_timeout: Seconds = Field(
+        default=30.0, description="how long a runner may be silent before it counts as lost, in seconds"
+    )
+    start_to_close: Seconds = Field(default=600.0, description="how long an agent may run, in seconds")
+    slots: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=100, description="how many agents a runner runs at once"
+    )
+    grace: Seconds = Field(default=25.0, description="how long a stopping runner lets its agents finish, in seconds")
+    connect_timeout: Seconds = Field(default=10.0, description="how long to try to reach Temporal, in seconds")
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The limits of an execution that is started with these settings."""
+        return Timeouts(
+            schedule_to_start=self.schedule_to_start,
+            heartbeat=self.heartbeat_timeout,
+            start_to_close=self.start_to_close,
+        )

@@ -1,0 +1,1 @@
+"""Decides: the workflow, its classifier, and the programs put together."""

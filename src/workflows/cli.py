@@ -1,0 +1,219 @@
+"""The command line: every command of the house, mounted as `execution-status`.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import projector.cli
+import runner.cli
+from projector.console import guarded, print_json, run, say
+
+if TYPE_CHECKING:
+    from workflows.client import ExecutionClient
+    from workflows.settings import OrchestratorSettings
+
+app = typer.Typer(
+    name="execution-status",
+    help="What your agents on Temporal are doing, and why they failed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Store = Annotated[str | None, typer.Option(help="The event store, as a URL or path.")]
+DataDir = Annotated[str | None, typer.Option(help="The data folder.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+ExecutionId = Annotated[str, typer.Argument(help="The execution's id.")]
+Positive = Annotated[float | None, typer.Option(min=0.001, help="In seconds.")]
+
+
+@app.command(rich_help_panel="Start and stop")
+def up(
+    agent: Annotated[
+        list[str] | None, typer.Option(help="An agent to serve, as package.module:attribute; repeatable.")
+    ] = None,
+    store: Store = None,
+    data_dir: DataDir = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> int:
+    """Run everything on this machine: Temporal, orchestrator, projector and a runner."""
+    from runner.startup import split_agent
+    from workflows.up import EXAMPLES
+    from workflows.up import up as run_up
+
+    settings = _settings(store=store, data_dir=data_dir)
+    names = agent or list(EXAMPLES)
+    for name in names:
+        split_agent(name)
+    _log(verbose)
+    run(run_up(settings, names, say))
+    return 0
+
+
+@app.command(rich_help_panel="Start and stop")
+def start(
+    agent: Annotated[str, typer.Option(help="The agent, as package.module:attribute.")],
+    input: Annotated[
+        str, typer.Option("--input", help="What it is asked: a text, @file, or - for standard input.")
+    ] = "",
+    id: Annotated[str | None, typer.Option("--id", help="The execution's id; made when absent.")] = None,
+    session: Annotated[str | None, typer.Option(help="The conversation it belongs to.")] = None,
+    queue: Annotated[str | None, typer.Option(help="The runners' task queue.")] = None,
+    schedule_to_start: Positive = None,
+    heartbeat_timeout: Positive = None,
+    start_to_close: Positive = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it to its end.")] = False,
+    store: Store = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Start an execution. Prints its id."""
+    from projector.opening import hygiene_from_environment, open_store
+    from workflows.client import ExecutionClient, ExecutionRequest
+    from workflows.input_text import read_input
+
+    settings = _settings(
+        store=store,
+        data_dir=data_dir,
+        agent_queue=queue,
+        schedule_to_start=schedule_to_start,
+        heartbeat_timeout=heartbeat_timeout,
+        start_to_close=start_to_close,
+    )
+    request = ExecutionRequest(agent=agent, input=read_input(input), execution_id=id, session_id=session)
+    hygiene = hygiene_from_environment()
+    event_store = open_store(settings, hygiene)
+    started = run(ExecutionClient(settings, event_store, hygiene).start(request))
+    _tell_started(started.execution_id, started.redacted, as_json=as_json and not follow)
+    event_store.close()
+    if not follow:
+        return 0
+    return projector.cli.watch_one(started.execution_id, settings, as_json=as_json)
+
+
+@app.command(rich_help_panel="Start and stop")
+def cancel(
+    execution_id: ExecutionId,
+    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    store: Store = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for an execution to stop."""
+    with _client(_settings(store=store, data_dir=data_dir)) as client:
+        run(client.cancel(execution_id, reason))
+    if as_json:
+        print_json({"execution_id": execution_id, "cancellation_requested": True})
+    else:
+        say(f"asked: `execution-status watch {execution_id}` shows when it has stopped")
+
+
+@app.command(rich_help_panel="Start and stop")
+def retry(
+    execution_id: ExecutionId,
+    store: Store = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Start a new execution with the agent, input and session of one that has ended."""
+    with _client(_settings(store=store, data_dir=data_dir)) as client:
+        started = run(client.retry(execution_id))
+    _tell_started(started.execution_id, started.redacted, as_json=as_json)
+
+
+@app.command(rich_help_panel="Roles")
+def orchestrator(
+    store: Store = None,
+    data_dir: DataDir = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> int:
+    """Run workflows and append verdicts until SIGTERM or Ctrl-C."""
+    from workflows.orchestrator import run_orchestrator
+
+    settings = _settings(store=store, data_dir=data_dir)
+    _log(verbose)
+    run(run_orchestrator(settings, say))
+    return 0
+
+
+@app.command(rich_help_panel="Look after it")
+def doctor(store: Store = None, data_dir: DataDir = None, as_json: Json = False) -> int:
+    """Check this installation, and say what to do about what is wrong."""
+    from workflows.doctor import examine
+
+    checks = run(examine(_settings(store=store, data_dir=data_dir)))
+    for check in checks:
+        if as_json:
+            print_json({"check": check.name, "ok": check.ok, "said": check.said})
+        else:
+            print(f"{'ok  ' if check.ok else 'BAD '} {check.name}: {check.said}")
+    return 0 if all(check.ok for check in checks) else 4
+
+
+@app.command(rich_help_panel="Start and stop")
+def demo(
+    data_dir: Annotated[
+        str | None, typer.Option(help="Keep the demonstration's data here; a temporary folder when absent.")
+    ] = None,
+) -> int:
+    """Show each kind of failure, live, on a Temporal of its own."""
+    from workflows.demo import demonstrate
+
+    _log(verbose=False)
+    return run(demonstrate(data_dir))
+
+
+projector.cli.register(app)
+runner.cli.register(app)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(guarded(app))
+
+
+def _settings(**flags: Any) -> OrchestratorSettings:
+    from projector.settings import load
+    from workflows.settings import OrchestratorSettings
+
+    return load(OrchestratorSettings, **flags)
+
+
+@contextmanager
+def _client(settings: OrchestratorSettings) -> Iterator[ExecutionClient]:
+    from projector.opening import hygiene_from_environment, open_existing_store
+    from workflows.client import ExecutionClient
+
+    hygiene = hygiene_from_environment()
+    event_store = open_existing_store(settings, hygiene)
+    try:
+        yield ExecutionClient(settings, event_store, hygiene)
+    finally:
+        event_store.close()
+
+
+def _tell_started(execution_id: str, redacted: tuple[str, ...], *, as_json: bool) -> None:
+    if redacted:
+        say(
+            f"the input held what looks like a secret ({', '.join(redacted)}): it was replaced before anything was "
+            "stored or sent; give secrets to agents through the runner's environment"
+        )
+    if as_json:
+        print_json({"execution_id": execution_id})
+    else:
+        print(execution_id, flush=True)
+
+
+def _log(verbose: bool) -> None:
+    from projector.logs import configure_logging
+    from projector.opening import hygiene_from_environment
+
+    configure_logging(hygiene_from_environment().redactor, verbose=verbose)

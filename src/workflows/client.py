@@ -1,0 +1,204 @@
+"""Asking for things: start an execution, cancel one, run one again.
+
+The request is stored before Temporal hears of it, so that an execution whose start fails exists and says why (E601).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_stream
+from projector.errors import EngineUnreachable, ExecutionExists, ExecutionNotFound, InputRejected, VersionConflict
+from projector.event_store import NO_STREAM
+from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried, Timeouts, WritableEvent
+from projector.execution_status import decide_cancellation, fold
+from projector.failures import Cause, Code, build_failure
+from projector.hygiene import Hygiene
+from runner.connection import connect
+from runner.contracts import INPUT_LIMIT, WORKFLOW, ExecutionInput
+from runner.startup import split_agent
+from workflows.settings import OrchestratorSettings
+
+WRITER: Final = "client"
+_RPC_TIMEOUT: Final = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRequest:
+    """What somebody wants to run. An id is made when none is given."""
+
+    agent: str
+    input: str = ""
+    execution_id: str | None = None
+    session_id: str | None = None
+    retry_of: str | None = None
+    task_queue: str | None = None
+    timeouts: Timeouts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartedExecution:
+    """An execution that Temporal accepted. `redacted` names the kinds of secrets that were taken out of its input."""
+
+    execution_id: str
+    redacted: tuple[str, ...] = ()
+
+
+class ExecutionClient:
+    """Starts, cancels and retries executions on one store and one Temporal."""
+
+    def __init__(self, settings: OrchestratorSettings, store: SqliteEventStore, hygiene: Hygiene) -> None:
+        self._settings = settings
+        self._store = store
+        self._hygiene = hygiene
+        self._connection: Client | None = None
+
+    async def start(self, request: ExecutionRequest) -> StartedExecution:
+        """Store the request, then start its workflow.
+
+        Raises InputRejected for a malformed agent, id, session or a too large input, ExecutionExists for an id that
+        is taken, and EngineUnreachable when Temporal cannot be reached or refuses: the execution then exists and is
+        FAILED E601.
+        """
+        execution_id = request.execution_id or f"exec-{uuid.uuid4().hex[:12]}"
+        stream = execution_stream(execution_id)
+        split_agent(request.agent)
+        if request.session_id is not None:
+            _check_session(request.session_id)
+        size = len(request.input.encode("utf-8", "replace"))
+        if size > INPUT_LIMIT:
+            raise InputRejected(
+                f"the input has {size:,} bytes, and {INPUT_LIMIT:,} are the limit: put it into a file that the "
+                "runner can read, and give the agent its path"
+            )
+        # Only secrets are taken out: the agent gets the text as it was given, apart from what UTF-8 cannot hold.
+        text = self._hygiene.redactor.redact(request.input.encode("utf-8", "replace").decode())
+        queue = request.task_queue or self._settings.agent_queue
+        requested = ExecutionRequested(
+            agent=request.agent,
+            input=text,
+            session_id=request.session_id,
+            task_queue=queue,
+            timeouts=request.timeouts or self._settings.timeouts,
+            retry_of=request.retry_of,
+        )
+        try:
+            await asyncio.to_thread(self._store.append, stream, [_new(uuid.uuid4().hex, requested)], NO_STREAM)
+        except VersionConflict:
+            raise ExecutionExists(execution_id) from None
+        await self._start_workflow(execution_id, requested)
+        return StartedExecution(execution_id, self._hygiene.redactor.found(request.input))
+
+    async def cancel(self, execution_id: str, reason: str = "") -> None:
+        """Ask for an execution to stop.
+
+        Raises ExecutionNotFound, ExecutionEnded, or EngineUnreachable; nothing is stored when Temporal cannot be
+        reached.
+        """
+        stream = execution_stream(execution_id)
+        history = await asyncio.to_thread(self._store.read, stream)
+        asked = decide_cancellation(fold(None, history), execution_id, reason)
+        client = await self._client()
+        await asyncio.to_thread(self._store.append, stream, [_new(uuid.uuid4().hex, asked)])
+        try:
+            await client.get_workflow_handle(execution_id).cancel(rpc_timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            raise EngineUnreachable(
+                f"Temporal could not cancel '{execution_id}': {error.message}; try again when it answers"
+            ) from error
+
+    async def retry(self, execution_id: str) -> StartedExecution:
+        """Start a new execution of the same agent, input and session, linked to one that has ended.
+
+        Raises ExecutionNotFound, InputRejected when it has not ended or its input was too large to be kept, or what
+        `start` raises.
+        """
+        stream = execution_stream(execution_id)
+        history = await asyncio.to_thread(self._store.read, stream)
+        requested = _request_of(history, execution_id)
+        started = await self.start(
+            ExecutionRequest(
+                agent=requested.agent,
+                input=requested.input,
+                session_id=requested.session_id,
+                retry_of=execution_id,
+                task_queue=requested.task_queue,
+                timeouts=requested.timeouts,
+            )
+        )
+        link = _new(uuid.uuid4().hex, ExecutionRetried(retried_as=started.execution_id))
+        await asyncio.to_thread(self._store.append, stream, [link])
+        return started
+
+    async def _client(self) -> Client:
+        if self._connection is None:
+            self._connection = await connect(
+                self._settings.data_dir, timeout=self._settings.connect_timeout, identity=WRITER
+            )
+        return self._connection
+
+    async def _start_workflow(self, execution_id: str, requested: ExecutionRequested) -> None:
+        try:
+            client = await self._client()
+            await client.start_workflow(
+                WORKFLOW,
+                ExecutionInput(
+                    execution_id=execution_id,
+                    agent=requested.agent,
+                    input=requested.input,
+                    session_id=requested.session_id,
+                    task_queue=requested.task_queue,
+                    timeouts=requested.timeouts,
+                ),
+                id=execution_id,
+                task_queue=self._settings.orchestrator_queue,
+                static_summary=requested.agent,
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        except (EngineUnreachable, RPCError, TemporalError, RuntimeError) as error:
+            reason = self._hygiene.text(error).text
+            cause = Cause(type=type(error).__name__, message=reason)
+            failure = build_failure(
+                Code.ENGINE_UNAVAILABLE, cause=cause, headline=reason, evidence=(f"client: {cause}",)
+            )
+            end = NewEvent(END_EVENT_ID, datetime.now(UTC), WRITER, ExecutionFailed(failure=failure))
+            await asyncio.to_thread(self._store.append, execution_stream(execution_id), [end])
+            raise EngineUnreachable(
+                f"execution '{execution_id}' is FAILED {failure.code}: {failure.message}"
+            ) from error
+
+
+def _request_of(history: list[RecordedEvent], execution_id: str) -> ExecutionRequested:
+    status = fold(None, history)
+    if status is None:
+        raise ExecutionNotFound(execution_id)
+    if not status.phase.is_terminal:
+        raise InputRejected(f"execution '{execution_id}' is {status.phase}: only one that has ended can be retried")
+    requested = next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
+    if requested is None:
+        raise InputRejected(f"the request of execution '{execution_id}' cannot be read: start it anew with its input")
+    if any(cut.field == "input" for cut in requested.truncated):
+        raise InputRejected(f"the input of '{execution_id}' was too large to be kept: start it anew with its input")
+    return requested
+
+
+def _check_session(session_id: str) -> None:
+    try:
+        execution_stream(session_id)
+    except InputRejected:
+        raise InputRejected(
+            f"{session_id[:60]!r} is not a session id: use 1 to 200 letters, digits and the characters . _ : -"
+        ) from None
+
+
+def _new(event_id: str, event: WritableEvent) -> NewEvent:
+    return NewEvent(id=event_id, time=datetime.now(UTC), writer=WRITER, event=event)

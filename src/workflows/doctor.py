@@ -1,0 +1,98 @@
+"""A look at an installation: what is there, what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from projector.errors import StatusError, StoreMissing
+from projector.projections.runners import RunnerState
+from projector.queries import Queries
+from projector.settings import config_file
+from runner.connection import connect
+from workflows.settings import OrchestratorSettings
+
+PATIENCE: Final = 2.0
+LEAST_ROOM: Final = 100 * 1024 * 1024
+_REPAIRED: Final = (3, 51, 3)
+_BACKPORTS: Final = ((3, 44, 6), (3, 50, 7))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+async def examine(settings: OrchestratorSettings) -> list[Check]:
+    """Look at everything that an execution needs. Raises nothing: what is wrong is in the answer."""
+    checks = [Check("settings", True, f"data folder {settings.data_dir}, settings file {_present(config_file())}")]
+    checks.append(_sqlite())
+    checks += await _store(settings)
+    checks.append(_room(settings))
+    checks.append(await _temporal(settings))
+    return checks
+
+
+def _present(path: Path) -> str:
+    return str(path) if path.exists() else f"{path} (absent)"
+
+
+def _sqlite() -> Check:
+    """Look for the bug that let several writers corrupt a WAL file: repaired in 3.51.3 (sqlite.org/wal.html)."""
+    version = sqlite3.sqlite_version_info
+    safe = version >= _REPAIRED or any(version[:2] == fixed[:2] and version >= fixed for fixed in _BACKPORTS)
+    note = "" if safe else ": a rare bug with several writers was repaired in 3.51.3; upgrade SQLite when you can"
+    return Check("sqlite", True, f"version {sqlite3.sqlite_version}{note}")
+
+
+async def _store(settings: OrchestratorSettings) -> list[Check]:
+    try:
+        path = settings.store_path
+        async with Queries(path, lock_timeout=PATIENCE) as queries:
+            lag = await queries.lag()
+            runners = await queries.runners(settings.agent_queue)
+    except StoreMissing as error:
+        return [Check("event store", True, str(error))]
+    except StatusError as error:
+        return [Check("event store", False, str(error))]
+    behind = f"the query tables are {lag.events} events behind: is a projector running? (`execution-status project`)"
+    newest = runners[0] if runners else None
+    told = f"{newest.runner_id} said '{newest.state}' at {newest.changed_at}" if newest else "none has announced itself"
+    failed = newest is not None and newest.state is RunnerState.STARTUP_FAILED
+    return [
+        Check("event store", True, f"{path}, {lag.head} events"),
+        Check("projector", not lag.events, behind if lag.events else "the query tables are up to date"),
+        Check(
+            "runners",
+            not failed,
+            f"queue '{settings.agent_queue}': {told}" + (f": {newest.error}" if failed and newest else ""),
+        ),
+    ]
+
+
+def _room(settings: OrchestratorSettings) -> Check:
+    folder = settings.data_dir
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    said = f"{free // (1024 * 1024):,} MiB free at {folder}"
+    return Check(
+        "disk", free > LEAST_ROOM, said if free > LEAST_ROOM else f"{said}: make room, or events cannot be stored"
+    )
+
+
+async def _temporal(settings: OrchestratorSettings) -> Check:
+    try:
+        client = await connect(settings.data_dir, timeout=PATIENCE, identity="doctor")
+    except StatusError as error:
+        return Check("temporal", False, str(error))
+    return Check(
+        "temporal", True, f"namespace '{client.namespace}' answers at {client.service_client.config.target_host}"
+    )

@@ -1,0 +1,164 @@
+"""The workflow of one execution: prepare its thread, run its agent, and see to it that it gets exactly one verdict.
+
+The only deterministic file. It decides the order of things and nothing else: what went wrong is judged, and every event
+is appended, in activities on the orchestrator's own queue, which try again without limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import BaseModel
+
+    from projector.execution_status import Phase
+    from runner.contracts import (
+        ENSURE_THREAD,
+        EXECUTE_AGENT,
+        SMALL_RESULT,
+        WORKFLOW,
+        AgentRequest,
+        AgentResult,
+        ExecutionInput,
+        Thread,
+        ThreadRequest,
+    )
+    from workflows.contracts import (
+        RECORD_OUTCOME,
+        RECORD_START,
+        RECORD_THREAD,
+        OutcomeRecord,
+        Started,
+        StartRecord,
+        ThreadRecord,
+        VerdictRecord,
+    )
+    from workflows.error_chain import error_chain
+
+THREAD_START_TO_CLOSE: Final = timedelta(seconds=30)
+THREAD_ATTEMPTS: Final = 3
+AGENT_ATTEMPTS: Final = 1
+"""An agent run is not idempotent."""
+RECORDING_START_TO_CLOSE: Final = timedelta(seconds=15)
+RECORDING_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=0.2), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
+)
+"""Without a limit: a store outage delays a verdict and never loses it."""
+
+Answer = TypeVar("Answer")
+
+
+@workflow.defn(name=WORKFLOW)
+class InvokeAgentExecution:
+    """Runs one execution from its start to its verdict."""
+
+    @workflow.run
+    async def run(self, request: ExecutionInput) -> AgentResult:
+        """Return the agent's result; raise ApplicationError of the failure's code, or CancelledError."""
+        error: BaseException | None = None
+        result = AgentResult()
+        try:
+            result = await self._invoke(request)
+        except (asyncio.CancelledError, Exception) as caught:
+            error = caught
+        verdict = await self._record(RECORD_OUTCOME, _outcome(request, result, error), VerdictRecord)
+        workflow.set_current_details(_details(verdict))
+        match verdict.phase:
+            case Phase.COMPLETED:
+                return (
+                    result if error is None else AgentResult(output=verdict.output, output_bytes=verdict.output_bytes)
+                )
+            case Phase.CANCELLED:
+                raise error or asyncio.CancelledError
+            case _:
+                about = {"category": verdict.category, "remedy": verdict.remedy}
+                raise ApplicationError(verdict.message, about, type=verdict.code, non_retryable=True) from None
+
+    async def _invoke(self, request: ExecutionInput) -> AgentResult:
+        run_id = workflow.info().run_id
+        started = await self._record(RECORD_START, StartRecord(request=request, run_id=run_id), Started)
+        if started.ended is not None:
+            raise ApplicationError(f"the execution is {started.ended} already: nothing is run", non_retryable=True)
+        limits = request.timeouts
+        thread = await workflow.execute_activity(
+            ENSURE_THREAD,
+            ThreadRequest(execution_id=request.execution_id, agent=request.agent, session_id=request.session_id),
+            result_type=Thread,
+            task_queue=request.task_queue,
+            schedule_to_start_timeout=timedelta(seconds=limits.schedule_to_start),
+            start_to_close_timeout=THREAD_START_TO_CLOSE,
+            retry_policy=RetryPolicy(maximum_attempts=THREAD_ATTEMPTS),
+        )
+        record = ThreadRecord(
+            execution_id=request.execution_id,
+            run_id=run_id,
+            thread_id=thread.thread_id,
+            task_queue=request.task_queue,
+        )
+        await self._record(RECORD_THREAD, record, Started)
+        result: AgentResult = await workflow.execute_activity(
+            EXECUTE_AGENT,
+            AgentRequest(
+                execution_id=request.execution_id,
+                agent=request.agent,
+                input=request.input,
+                session_id=request.session_id,
+                thread_id=thread.thread_id,
+            ),
+            result_type=AgentResult,
+            task_queue=request.task_queue,
+            schedule_to_start_timeout=timedelta(seconds=limits.schedule_to_start),
+            start_to_close_timeout=timedelta(seconds=limits.start_to_close),
+            heartbeat_timeout=timedelta(seconds=limits.heartbeat),
+            retry_policy=RetryPolicy(maximum_attempts=AGENT_ATTEMPTS),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+        return result
+
+    async def _record(self, activity: str, record: BaseModel, answer: type[Answer]) -> Answer:
+        """Let an event be appended, whatever happens meanwhile: a cancellation waits until it is stored."""
+        recording: asyncio.Task[Any] = asyncio.create_task(
+            workflow.execute_activity(
+                activity,
+                record,
+                result_type=answer,
+                start_to_close_timeout=RECORDING_START_TO_CLOSE,
+                retry_policy=RECORDING_RETRY,
+            )
+        )
+        cancelled: asyncio.CancelledError | None = None
+        while not recording.done():
+            try:
+                await asyncio.shield(recording)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None and activity != RECORD_OUTCOME:
+            raise cancelled
+        stored: Answer = recording.result()
+        return stored
+
+
+def _outcome(request: ExecutionInput, result: AgentResult, error: BaseException | None) -> OutcomeRecord:
+    is_small = result.output_bytes <= SMALL_RESULT
+    return OutcomeRecord(
+        execution_id=request.execution_id,
+        task_queue=request.task_queue,
+        timeouts=request.timeouts,
+        chain=error_chain(error) if error is not None else (),
+        output=result.output if is_small else None,
+        output_bytes=result.output_bytes,
+        output_is_whole=is_small,
+    )
+
+
+def _details(verdict: VerdictRecord) -> str:
+    """What Temporal's own page shows for the workflow, as Markdown."""
+    if verdict.code:
+        return f"**{verdict.phase} · {verdict.code} {verdict.category}**\n\n{verdict.message}\n\n*{verdict.remedy}*"
+    return f"**{verdict.phase}**"

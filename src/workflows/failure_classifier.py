@@ -1,0 +1,378 @@
+"""The classifier: what Temporal says and what the store knows → one verdict.
+
+A pure, total function: it never raises, sleeps, logs or reads. Evidence outranks Temporal's wording. The rules stand in
+one table, in the order in which they are asked; the first that answers decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from projector.events import Timeouts
+from projector.failures import Cause, Code, ErrorKind, ErrorReport, Failure, build_failure
+from runner.contracts import ATTEMPT_FAILED, ENSURE_THREAD
+from workflows.error_link import ErrorChain, ErrorLink
+
+
+class RunnerFact(BaseModel):
+    """What a runner of the queue last said about itself. `at` is for people to read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runner_id: str
+    state: str
+    at: str
+    error: Cause | None = None
+    headline: str = ""
+
+
+class Evidence(BaseModel):
+    """What the store knows about the execution when the verdict is due."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_queue: str = ""
+    timeouts: Timeouts = Timeouts()
+    attempt: int = 0
+    runner_id: str | None = None
+    finished: bool = False
+    output: Any = None
+    output_bytes: int = 0
+    report: ErrorReport | None = None
+    tool_in_flight: str | None = None
+    last_event: str = ""
+    last_event_at: str = ""
+    steps: int = 0
+    cancellation_requested: bool = False
+    runners: tuple[RunnerFact, ...] = ()
+
+    @property
+    def began(self) -> bool:
+        """Whether a runner said that it was about to run the agent."""
+        return self.attempt > 0
+
+
+class Completed(NamedTuple):
+    """The agent finished after all; `recovered` says how that is known."""
+
+    output: Any
+    output_bytes: int
+    recovered: str
+
+
+class Cancelled(NamedTuple):
+    """The execution was stopped on request."""
+
+    reason: str
+
+
+Verdict = Completed | Cancelled | Failure
+
+_CODE_OF: Final[dict[ErrorKind, Code]] = {
+    "agent": Code.AGENT_FAILED,
+    "provider": Code.PROVIDER_UNAVAILABLE,
+    "system": Code.SYSTEM_ERROR,
+    "result": Code.RESULT_REJECTED,
+    "mismatch": Code.RUNNER_MISMATCH,
+    "shutdown": Code.RUNNER_SHUT_DOWN,
+    "cancelled": Code.AGENT_FAILED,
+}
+
+
+class _Case(NamedTuple):
+    """One question to the rules: the chain without Temporal's wrappings, and what else is known."""
+
+    chain: ErrorChain
+    links: ErrorChain
+    evidence: Evidence
+
+    def first(self, kind: str) -> ErrorLink | None:
+        return next((link for link in self.links if link.kind == kind), None)
+
+    @property
+    def timeout(self) -> str:
+        """The timeout that struck, unless it only hid an error below it."""
+        last = self.links[-1] if self.links else None
+        return last.timeout_type if last is not None and last.kind == "timeout" else ""
+
+    @property
+    def activity(self) -> str:
+        return next((link.activity_type for link in self.chain if link.activity_type), "")
+
+
+def classify(chain: ErrorChain, evidence: Evidence) -> Verdict:
+    """The verdict on an execution that did not simply succeed."""
+    links = tuple(link for link in chain if link.kind != "activity" and not _hides_its_cause(link, chain))
+    case = _Case(chain, links, evidence)
+    try:
+        for rule in _RULES:
+            verdict = rule(case)
+            if verdict is not None:
+                return verdict
+    except Exception as error:  # a rule that is wrong must not cost the execution its verdict
+        return _unclassified(case, f" (the classifier itself failed: {type(error).__name__}: {error})")
+    return _unclassified(case)
+
+
+def _hides_its_cause(link: ErrorLink, chain: ErrorChain) -> bool:
+    return link.kind == "server" and "size limit" in link.message and link is not chain[-1]
+
+
+# --- the rules -----------------------------------------------------------------------------------------------------
+
+
+def _finished_after_all(case: _Case) -> Verdict | None:
+    evidence = case.evidence
+    if not evidence.finished:
+        return None
+    told = f"the runner stored the result before {_said(case)}"
+    return Completed(evidence.output, evidence.output_bytes, recovered=told)
+
+
+def _cancelled(case: _Case) -> Verdict | None:
+    asked = case.evidence.cancellation_requested or any(link.retry_state == "CANCEL_REQUESTED" for link in case.chain)
+    if asked and case.first("cancelled"):
+        return Cancelled("on request")
+    if case.chain and case.chain[0].kind == "cancelled":
+        return Cancelled("on request, in Temporal")
+    return None
+
+
+def _stored_report(case: _Case) -> Verdict | None:
+    report = case.evidence.report
+    if report is None or report.kind == "cancelled":
+        return None
+    return _reported(case, report, "the runner stored the attempt's failure")
+
+
+def _sent_report(case: _Case) -> Verdict | None:
+    for link in case.links:
+        if link.kind == "application" and link.type == ATTEMPT_FAILED:
+            try:
+                report = ErrorReport.model_validate(link.detail)
+            except ValidationError:
+                report = ErrorReport(type=link.type, message=link.message)
+            return _reported(case, report, "the runner sent the attempt's failure")
+    return None
+
+
+def _shut_down(case: _Case) -> Verdict | None:
+    link = case.first("application")
+    if link is None or link.type != "WorkerShutdown":
+        return None
+    return _failure(case, Code.RUNNER_SHUT_DOWN, cause=Cause(type=link.type, message=link.message))
+
+
+def _mismatched(case: _Case) -> Verdict | None:
+    link = case.first("application")
+    if link is None:
+        return None
+    unregistered = link.type == "NotFoundError" and "is not registered on this worker" in link.message
+    unreadable = not link.type and link.message.startswith("Failed decoding")
+    if not (unregistered or unreadable):
+        return None
+    return _failure(case, Code.RUNNER_MISMATCH, cause=_root(case))
+
+
+def _too_large(case: _Case) -> Verdict | None:
+    for link in case.links:
+        if link.type == "PayloadsTooLarge" or "TMPRL1103" in link.message or "Blob data size" in link.message:
+            return _failure(case, Code.RESULT_REJECTED, cause=Cause(type="ResultTooLarge", message=link.message))
+    return None
+
+
+def _not_started(case: _Case) -> Verdict | None:
+    if case.timeout != "SCHEDULE_TO_START":
+        return None
+    evidence = case.evidence
+    seconds = _seconds(evidence.timeouts.schedule_to_start)
+    # One that is starting has not said yet whether it can; the one before it has.
+    settled = [runner for runner in evidence.runners if runner.state != "starting"]
+    newest = next(iter(settled or evidence.runners), None)
+    if newest is not None and newest.state == "startup_failed" and newest.error is not None:
+        return _failure(case, Code.RUNNER_STARTUP_FAILED, cause=newest.error, headline=newest.headline)
+    if newest is None:
+        detail = "No runner has ever announced itself on this queue."
+    else:
+        detail = f"The last one known, {newest.runner_id}, said '{newest.state}' at {newest.at}."
+    cause = Cause(type="ScheduleToStartTimeout", message=f"nobody took the task within {seconds}")
+    return _failure(case, Code.RUNNER_UNAVAILABLE, cause=cause, seconds=seconds, detail=detail)
+
+
+def _went_silent(case: _Case) -> Verdict | None:
+    if case.timeout != "HEARTBEAT":
+        return None
+    evidence = case.evidence
+    seconds = _seconds(evidence.timeouts.heartbeat)
+    died = next((r for r in evidence.runners if r.runner_id == evidence.runner_id and r.state == "exited"), None)
+    if evidence.began and died is not None and died.error is not None:
+        return _failure(case, Code.RUNNER_CRASHED, cause=died.error)
+    cause = Cause(type="HeartbeatTimeout", message=f"no heartbeat for {seconds}")
+    if evidence.began:
+        detail = "Nothing proves whether it crashed, froze or lost its connection."
+        return _failure(case, Code.RUNNER_LOST, cause=cause, seconds=seconds, detail=detail)
+    detail = "It took the task but never began the agent, so a retry is safe."
+    return _failure(case, Code.RUNNER_LOST, cause=cause, seconds=seconds, detail=detail, retryable=True)
+
+
+def _took_too_long(case: _Case) -> Verdict | None:
+    limits = case.evidence.timeouts
+    match case.timeout:
+        case "START_TO_CLOSE" if case.activity == ENSURE_THREAD:
+            cause = Cause(type="StartToCloseTimeout", message="preparing the thread took too long, three times")
+            return _failure(case, Code.SYSTEM_ERROR, cause=cause)
+        case "START_TO_CLOSE":
+            seconds = _seconds(limits.start_to_close)
+            cause = Cause(type="StartToCloseTimeout", message=f"still running after {seconds}")
+            return _failure(case, Code.EXECUTION_TIMED_OUT, cause=cause, seconds=seconds)
+        case "SCHEDULE_TO_CLOSE":
+            cause = Cause(type="ScheduleToCloseTimeout", message=_root(case).message)
+            return _failure(case, Code.DEADLINE_EXCEEDED, cause=cause, detail=f"Temporal says: {cause.message}.")
+        case _:
+            return None
+
+
+def _ended_by_operator(case: _Case) -> Verdict | None:
+    link = case.first("terminated")
+    if link is None:
+        link = case.first("application")
+        if link is None or link.type not in {"ActivityPause", "ActivityReset"}:
+            return None
+    return _failure(case, Code.WORKFLOW_TERMINATED, cause=Cause(type=link.type or "Terminated", message=link.message))
+
+
+def _raised(case: _Case) -> Verdict | None:
+    raised = [
+        Cause(type=link.type or "ApplicationError", message=link.message)
+        for link in case.links
+        if link.kind == "application"
+    ]
+    if not raised:
+        return None
+    # The outermost error is what the agent said; the others are why.
+    outer, *causes = raised
+    kind: ErrorKind = "system" if case.activity == ENSURE_THREAD else "agent"
+    report = ErrorReport(kind=kind, type=outer.type, message=outer.message, causes=tuple(causes))
+    return _reported(case, report, "Temporal handed on the error")
+
+
+_RULES: Final[tuple[Callable[[_Case], Verdict | None], ...]] = (
+    _finished_after_all,
+    _cancelled,
+    _stored_report,
+    _sent_report,
+    _shut_down,
+    _mismatched,
+    _too_large,
+    _not_started,
+    _went_silent,
+    _took_too_long,
+    _ended_by_operator,
+    _raised,
+)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _reported(case: _Case, report: ErrorReport, source: str) -> Failure:
+    code = _CODE_OF[report.kind]
+    wait = f" (it asks to wait {_seconds(report.retry_after)})" if report.retry_after is not None else ""
+    return _failure(
+        case,
+        code,
+        cause=report.root,
+        headline=report.headline,
+        detail=wait,
+        stack=report.stack,
+        note=f"{source}: {report.headline}",
+    )
+
+
+def _failure(
+    case: _Case,
+    code: Code,
+    *,
+    cause: Cause,
+    headline: str = "",
+    stack: str = "",
+    note: str = "",
+    retryable: bool | None = None,
+    **facts: str,
+) -> Failure:
+    failure = build_failure(
+        code,
+        cause=cause,
+        headline=headline,
+        stack=stack,
+        evidence=_evidence(case, note),
+        queue=case.evidence.task_queue,
+        where=_where(case.evidence),
+        **facts,
+    )
+    return failure if retryable is None else failure.model_copy(update={"retryable": retryable})
+
+
+def _unclassified(case: _Case, addition: str = "") -> Failure:
+    whole = " ← ".join(_shown(link) for link in case.chain) or "no error was given"
+    root = _root(case)
+    return build_failure(
+        Code.UNCLASSIFIED, cause=root, headline=(whole + addition)[:3000], evidence=_evidence(case, "")
+    )
+
+
+def _root(case: _Case) -> Cause:
+    link = (case.links or case.chain or (ErrorLink(kind="other", type="Unknown"),))[-1]
+    return Cause(type=link.type or link.timeout_type or link.kind, message=link.message)
+
+
+def _where(evidence: Evidence) -> str:
+    if not evidence.began:
+        return ""
+    tool = f" while it used the tool '{evidence.tool_in_flight}'" if evidence.tool_in_flight else ""
+    steps = "1 step" if evidence.steps == 1 else f"{evidence.steps} steps"
+    return f"{tool} (last event: {evidence.last_event} at {evidence.last_event_at}, after {steps})"
+
+
+def _evidence(case: _Case, note: str) -> tuple[str, ...]:
+    evidence = case.evidence
+    facts = [f"Temporal: {_said(case)}"] if case.chain else []
+    if note:
+        facts.append(note)
+    if evidence.began:
+        facts.append(f"store: attempt {evidence.attempt} began on runner {evidence.runner_id}")
+    else:
+        facts.append("store: no attempt began")
+    if evidence.last_event:
+        facts.append(f"store: the last event was {evidence.last_event} at {evidence.last_event_at}")
+    if evidence.tool_in_flight:
+        facts.append(f"store: the tool '{evidence.tool_in_flight}' had not answered")
+    for runner in evidence.runners[:3]:
+        error = f": {runner.headline or runner.error}" if runner.error else ""
+        facts.append(f"runner {runner.runner_id}: {runner.state} at {runner.at}{error}")
+    return tuple(fact[:1000] for fact in facts)
+
+
+def _said(case: _Case) -> str:
+    shown = " ← ".join(_shown(link) for link in case.chain[:5])
+    return shown[:900] or "nothing"
+
+
+def _shown(link: ErrorLink) -> str:
+    match link.kind:
+        case "activity":
+            began = "" if link.was_started else ", never started"
+            return f"activity {link.activity_type or '?'} failed ({link.retry_state or 'no retry state'}{began})"
+        case "timeout":
+            return f"{link.timeout_type} timeout"
+        case _:
+            return f"{link.type or link.kind}: {link.message[:300]}" if link.message else link.type or link.kind
+
+
+def _seconds(value: float) -> str:
+    if value >= 120:
+        return f"{value / 60:g} min"
+    return f"{value:g} s"

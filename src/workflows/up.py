@@ -1,0 +1,145 @@
+"""Everything on one machine: Temporal, the orchestrator, the projector and a runner, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from temporalio.client import Client
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.errors import InputRejected
+from projector.opening import hygiene_from_environment, open_store
+from projector.projection_runner import ProjectionRunner
+from runner.connection import ADDRESS_FILE, configured_address, connect
+from workflows.dev_server import dev_server
+from workflows.orchestrator import orchestrating
+from workflows.runner_process import RunnerChild
+from workflows.settings import OrchestratorSettings
+
+EXAMPLES: Final = ("examples.file_agent:agent",)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What runs on this machine. `address` is Temporal's."""
+
+    settings: OrchestratorSettings
+    store: SqliteEventStore
+    client: Client
+    address: str
+    orchestrator: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def installation(settings: OrchestratorSettings) -> AsyncIterator[Installation]:
+    """Temporal, the orchestrator and the projector for the length of the block; runners are the caller's.
+
+    Raises StoreError, SettingsRejected, EngineUnreachable, InputRejected when another one runs on the data folder.
+    """
+    async with AsyncExitStack() as stack:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_only_one(settings.data_dir))
+        store = await asyncio.to_thread(open_store, settings, hygiene_from_environment())
+        stack.callback(store.close)
+        stack.enter_context(_projecting(store, settings.poll_interval))
+        address = configured_address()
+        if address is None:
+            database = settings.data_dir / "temporal.db"
+            server = await stack.enter_async_context(
+                dev_server(database=database, log_path=settings.data_dir / "temporal.log")
+            )
+            address = server.address
+            stack.enter_context(_left_address(settings.data_dir / ADDRESS_FILE, address))
+        client = await connect(
+            settings.data_dir, timeout=settings.connect_timeout, identity=f"orchestrator:{os.getpid()}"
+        )
+        orchestrator = await stack.enter_async_context(
+            orchestrating(client, store, task_queue=settings.orchestrator_queue)
+        )
+        yield Installation(settings, store, client, address, orchestrator)
+
+
+async def up(settings: OrchestratorSettings, agents: Sequence[str], say: Say) -> None:
+    """Run everything with one runner until SIGINT or SIGTERM. Raises what `installation` raises."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with installation(settings) as running:
+        runner = RunnerChild(agents, runner_environment(running), grace=settings.grace)
+        keeping = asyncio.create_task(runner.keep_running())
+        say(f"Temporal     {running.address}")
+        say(f"event store  {settings.store_path}")
+        say(f"runner       serves {', '.join(agents)} on queue '{settings.agent_queue}'")
+        say(f"now: execution-status start --agent {agents[0]} --follow      (Ctrl-C here stops everything)")
+        try:
+            told = asyncio.create_task(stopping.wait())
+            await asyncio.wait({told, running.orchestrator}, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            if running.orchestrator.done():
+                await running.orchestrator
+            say("stopping: agents that run have their grace to finish")
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+            await runner.stop()
+
+
+def runner_environment(running: Installation) -> dict[str, str]:
+    """What a child runner must be told so that it uses the same store and the same Temporal."""
+    settings = running.settings
+    return {
+        "EXECUTION_STATUS_STORE": str(settings.store_path.absolute()),
+        "EXECUTION_STATUS_DATA_DIR": str(settings.data_dir.absolute()),
+        "EXECUTION_STATUS_AGENT_QUEUE": settings.agent_queue,
+        "EXECUTION_STATUS_GRACE": str(settings.grace),
+        "TEMPORAL_ADDRESS": running.address,
+    }
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder. The kernel lets go of the lock when the process ends, however it ends."""
+    with (data_dir / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputRejected(
+                f"another `execution-status up` runs on {data_dir}: use it, end it, or choose another --data-dir"
+            ) from None
+        yield
+
+
+@contextmanager
+def _projecting(store: SqliteEventStore, poll_interval: float) -> Iterator[None]:
+    stopping = threading.Event()
+    runner = ProjectionRunner(store, store.datastore)
+    thread = threading.Thread(
+        target=runner.run, args=(stopping,), kwargs={"poll_interval": poll_interval}, name="projector", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(10)
+
+
+@contextmanager
+def _left_address(path: Path, address: str) -> Iterator[None]:
+    path.write_text(address + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

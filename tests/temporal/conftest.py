@@ -1,0 +1,41 @@
+"""One installation and one healthy runner for the whole session; a test that breaks something brings its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.temporal import agents
+from tests.temporal.harness import HEALTHY_QUEUE, Harness, installed
+from tests.temporal.secret_samples import LIGHTHOUSE_KEY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever this shell is set up for must not lead to another store or another Temporal."""
+    nothing = tmp_path_factory.mktemp("settings") / "none.toml"
+    nothing.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("EXECUTION_STATUS_", "TEMPORAL_"))]:
+            patch.delenv(name)
+        patch.setenv("EXECUTION_STATUS_CONFIG", str(nothing))
+        patch.setenv("TEMPORAL_CONFIG_FILE", str(nothing))
+        yield
+
+
+@pytest.fixture(scope="session")
+async def bare(tmp_path_factory: pytest.TempPathFactory, surroundings: None) -> AsyncIterator[Harness]:
+    """The installation, without any runner."""
+    folder: Path = tmp_path_factory.mktemp("survey ship")
+    async with installed(folder) as harness:
+        yield harness
+
+
+@pytest.fixture(scope="session")
+async def ship(bare: Harness) -> AsyncIterator[Harness]:
+    """The installation with a healthy runner, which serves every test agent on the default queue."""
+    async with bare.runner(*agents.SERVED, queue=HEALTHY_QUEUE, extra={"LIGHTHOUSE_API_KEY": LIGHTHOUSE_KEY}):
+        yield bare
