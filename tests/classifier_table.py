@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from projector.catalogue import Code
 from projector.events import Timeouts
-from projector.failures import Cause, Code, ErrorReport
+from projector.failures import Cause, ErrorReport
 from workflows.error_link import ErrorChain, ErrorLink
-from workflows.failure_classifier import Evidence, RunnerFact
+from workflows.evidence import Evidence, RunnerFact
 
 
 def activity(

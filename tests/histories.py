@@ -9,6 +9,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from projector.catalogue import Code
 from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_stream
 from projector.events import (
     TERMINAL_TYPES,
@@ -29,7 +30,7 @@ from projector.events import (
     ToolCallStarted,
     WritableEvent,
 )
-from projector.failures import Cause, Code, ErrorReport, Failure, build_failure
+from projector.failures import Cause, ErrorReport, Failure, build_failure
 
 DAWN: Final = datetime(2026, 3, 14, 6, 0, tzinfo=UTC)
 """When every history begins; each event is a second later than the one before it."""

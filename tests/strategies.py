@@ -11,9 +11,10 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from projector.catalogue import Code
 from projector.envelope import RecordedEvent
 from projector.events import EVENT_TYPES, AnyEvent, ConditionKind, Timeouts, Unreadable
-from projector.failures import Cause, Code, ErrorKind, ErrorReport, Failure, Truncation
+from projector.failures import Cause, ErrorKind, ErrorReport, Failure, Truncation
 from tests.histories import DAWN, SURVEY
 
 texts = st.text(max_size=40) | st.sampled_from(["", " ", "call-1", "\x1b[2J", "NaN", "{cause}", "\N{WHALE}" * 300])

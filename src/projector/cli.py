@@ -68,15 +68,17 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one execution: how it stands or ended, why, and what to do."""
-    from projector.opening import open_existing_store
-    from projector.query_commands import current_status
-    from projector.replay import status_at
     from projector.views import status_view
 
     settings = _settings(store, data_dir)
     if at is None:
+        from projector.query_commands import current_status
+
         status = run(current_status(settings, execution_id))
     else:
+        from projector.opening import open_existing_store
+        from projector.replay import status_at
+
         with closing(open_existing_store(settings)) as event_store:
             status = status_at(event_store, execution_id, at)
     if as_json:
@@ -196,7 +198,7 @@ def codes(
     as_json: Json = False,
 ) -> None:
     """Show the failure catalogue: every code, what it means, and what to do."""
-    from projector.failures import CATALOGUE, Code
+    from projector.catalogue import CATALOGUE, Code
 
     if code is not None and code.upper() not in set(Code):
         raise InputRejected(f"'{code}' is not a failure code: `execution-status codes` lists them")

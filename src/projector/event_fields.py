@@ -1,7 +1,7 @@
 """How each field of an event passes the door: read once from the models' own annotations.
 
-Texts are cleaned, redacted and bounded. Names and ids keep their value apart from cleaning, because other things refer to them by it.
-A field of a type that has no rule is an error here, so a new event cannot slip past the door.
+Texts are cleaned, redacted and bounded. Names and ids keep their value apart from cleaning, because other things refer
+to them by it. A field of a type that has no rule is an error here, so a new event cannot slip past the door.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ DETAILS_LIMIT: Final = 8 * 1024
 """A tool's arguments or output, as JSON."""
 CONVERSATION_LIMIT: Final = 48 * 1024
 """What people came for: a message of the conversation, the input and the result."""
+
+EVENT_LIMIT: Final = 64 * 1024
+"""The JSON of a whole event, in bytes."""
+
+MARGIN: Final = 8 * 1024
+"""How many characters beyond what is kept are looked at, so that a secret at the cut is seen whole."""
 
 CAUSE_DEPTH: Final = 10
 """How many causes, members of a group and notes an error keeps."""
@@ -56,9 +62,24 @@ class FieldRule(NamedTuple):
     optional: bool = False
 
 
-_NAMES: Final = words(
-    "agent agents session_id thread_id run_id runner_id call_id task_queue retry_of retried_as host version code category "
-    "name"
+_NAMES: Final = frozenset(
+    (
+        "agent",
+        "agents",
+        "session_id",
+        "thread_id",
+        "run_id",
+        "runner_id",
+        "call_id",
+        "task_queue",
+        "retry_of",
+        "retried_as",
+        "host",
+        "version",
+        "code",
+        "category",
+        "name",
+    )
 )
 _ENDS: Final = frozenset(("stack", "last_stderr"))
 _CONVERSATION: Final = frozenset(
@@ -74,7 +95,7 @@ _CAUSE_LISTS: Final = frozenset(("causes", "sub_errors", "notes"))
 
 @cache
 def rules_of(model: type[BaseModel]) -> tuple[FieldRule, ...]:
-    """The rules of a model's fields, without those that nothing can be wrong with. Raises TypeError for an unknown type."""
+    """The rules of a model's fields, but for those that are always fine. Raises TypeError for an unknown type."""
     rules = (_rule_of(model, name, field.annotation) for name, field in model.model_fields.items())
     return tuple(rule for rule in rules if rule is not None)
 

@@ -60,7 +60,8 @@ class EventStore(Protocol):
         """Store events at the end of a stream; when it returns they are on disk.
 
         Events whose ids the stream holds already are not stored again, whatever was expected.
-        Raises VersionConflict when the expectation does not hold, StoreError when the store cannot serve.
+        Raises VersionConflict when the expectation does not hold, StoreError when the store cannot serve, ValueError
+        when two of the events have the same id.
         """
         ...
 

@@ -21,12 +21,12 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_json
 
 from projector.redaction import REDACTED
-from projector.text import cut, safe_str, type_name
+from projector.text import cut, type_name
 
 DEPTH: Final = 20
-"""How many levels of nesting are kept."""
+"""How many levels of nesting an event keeps."""
 KEY_LIMIT: Final = 256
-"""The longest key, in UTF-8 bytes."""
+"""The longest key that an event keeps, in UTF-8 bytes."""
 
 _LARGEST: Final = 2**63
 _TELLING: Final = 1_000_000
@@ -37,16 +37,24 @@ _EMPTY: Final = (None, True, False, "", REDACTED)
 class PlainData:
     """One reading of one object.
 
-    `text` cleans, redacts and bounds a text to a number of bytes, and says how many were left out. `is_secret_name` says
-    whether the value under a key is to be replaced. `limit` is how many bytes of JSON are wanted at most.
+    `text` cleans, redacts and bounds a text to a number of bytes, and says how many were left out. `is_secret_name`
+    says whether the value under a key is to be replaced. `limit` is how many bytes of JSON are wanted at most.
     """
 
     def __init__(
-        self, text: Callable[[object, int], tuple[str, int]], is_secret_name: Callable[[str], bool], limit: int
+        self,
+        text: Callable[[object, int], tuple[str, int]],
+        is_secret_name: Callable[[str], bool],
+        limit: int,
+        *,
+        depth: int = DEPTH,
+        key_limit: int = KEY_LIMIT,
     ) -> None:
         self._text = text
         self._is_secret_name = is_secret_name
         self._limit = limit
+        self._depth = depth
+        self._key_limit = key_limit
         self._room = limit
         self._open: set[int] = set()
         self.left_out = 0
@@ -89,7 +97,7 @@ class PlainData:
             if issubclass(kind, (SecretStr, SecretBytes)):
                 return REDACTED
             if issubclass(kind, Enum):
-                return self.read(value.value, depth + 1) if depth < DEPTH else self._leaf(value)
+                return self.read(value.value, depth + 1) if depth < self._depth else self._leaf(value)
             if issubclass(kind, (bytes, bytearray)):
                 return self._leaf(bytes(value[: self._limit * 2]).decode("utf-8", "backslashreplace"))
             if issubclass(kind, (date, time)):
@@ -105,8 +113,8 @@ class PlainData:
         return self._leaf(value)
 
     def _container(self, value: Any, kind: type[Any], depth: int) -> Any:
-        if depth >= DEPTH:
-            return self._leaf(f"<nested deeper than {DEPTH} levels>")
+        if depth >= self._depth:
+            return self._leaf(f"<nested deeper than {self._depth} levels>")
         if id(value) in self._open:
             return self._leaf("<a cycle: this is its own container>")
         self._room -= 2
@@ -142,12 +150,12 @@ class PlainData:
         shown = {None: "null", True: "true", False: "false"}[key] if key is None or type(key) is bool else key
         if issubclass(type(shown), (bytes, bytearray)):
             shown = bytes(shown).decode("utf-8", "backslashreplace")  # type: ignore[call-overload]
-        name = self._text(shown, KEY_LIMIT)[0]
+        name = self._text(shown, self._key_limit)[0]
         self._room -= len(name) + 3
         number = 2
         unique = name
         while unique in taken:
-            unique = f"{cut(name, KEY_LIMIT - 12)} ({number})"
+            unique = f"{cut(name, self._key_limit - 12)} ({number})"
             number += 1
         return unique
 
@@ -195,7 +203,9 @@ def _says_something(value: object) -> bool:
 
 def _number(value: Any) -> Any:
     if type(value) is float:
-        return value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return (
+            value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        )
     if -_LARGEST <= value < _LARGEST:
         return value
     return str(value) if value.bit_length() <= 4096 else f"<an integer of {value.bit_length()} bits>"

@@ -14,7 +14,7 @@ from projector.settings import StoreSettings
 
 
 async def project_until_told(settings: StoreSettings, say: Callable[[str], None]) -> None:
-    """Keep the query tables up to date until SIGINT or SIGTERM. Makes the store when it is absent. Raises StoreError."""
+    """Keep the query tables up to date until SIGINT or SIGTERM; makes the store if need be. Raises StoreError."""
     # Not set by a signal handler proper: that may interrupt the very wait whose lock it needs.
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -19,12 +19,12 @@ from typing import Any, Final
 import aiosqlite
 from eventsourcing.persistence import Notification
 
+from projector.catalogue import CATALOGUE
 from projector.codec import EventMapper
 from projector.engines.sqlite_datastore import check_marks, check_place, translated
 from projector.envelope import RUNNER_STREAMS, RecordedEvent, execution_stream
 from projector.errors import ExecutionNotFound, InputRejected
 from projector.execution_status import ExecutionStatus, Phase, fold
-from projector.failures import CATALOGUE
 from projector.projections import runners as runner_rows
 from projector.projections.executions import SELECT_STATUS, status_of
 from projector.projections.failure_groups import FailureGroup

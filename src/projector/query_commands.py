@@ -55,7 +55,8 @@ async def list_failures(settings: StoreSettings, limit: int, *, as_json: bool) -
         from projector.rendering.printer import printer
         from projector.rendering.summaries import GROUP_COLUMNS, group_row
 
-        printer().table(GROUP_COLUMNS, map(group_row, groups))
+        now = datetime.now(UTC)
+        printer().table(GROUP_COLUMNS, [group_row(group, now) for group in groups])
     else:
         say("no failures")
 

@@ -1,9 +1,9 @@
 """Taking secrets out of text: those we know, those that look like one, and those that are called one.
 
 Known values come from the process's own environment and settings; they are also found in the forms in which they
-travel (base64, URL-encoded, JSON-escaped). Well-known shapes are `projector.secret_shapes`, values under a secret's name
-`projector.secret_values`. All places are found first and replaced together, so that a secret inside a secret, or at
-the edge of a part, leaves nothing behind.
+travel (base64, URL-encoded, JSON-escaped). Well-known shapes are `projector.secret_shapes`, values under a secret's
+name `projector.secret_values`. All places are found first and replaced together, so that a secret inside a secret, or
+at the edge of a part, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
@@ -27,7 +28,7 @@ from projector.secret_shapes import (
     token_spans,
     url_spans,
 )
-from projector.secret_values import TRIGGERS, assigned_spans, is_secret_name, is_secret_variable
+from projector.secret_values import TRIGGERS, assigned_spans, is_secret_name, is_secret_variable, words
 
 REDACTED: Final = MARK + "]"
 """What stands for a secret of no particular kind."""
@@ -43,6 +44,7 @@ _TOO_COMMON: Final = words(
     "username redacted undefined optional"
 )
 _KINDS: Final = " ".join({shape.kind for shape in SHAPES})
+_MARK: Final = re.compile(r"\[redacted(?::[a-z-]{1,32})?\]")
 _PLAIN: Final = re.compile(r"[0-9.,:_+-]+|true|false|yes|no|on|off|none|null|\*+", re.IGNORECASE)
 _PATH: Final = re.compile(r"(?:~|\.{1,2})?(?:/[\w.@ -]*)+|[A-Za-z]:[\\/].*")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#]*)")
@@ -53,6 +55,8 @@ _ENCODED_LINE: Final = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
 _LONG_WORD: Final = 16
 _SIGNS: Final = ("=", ":", "--", ">")
 _SETTINGS: Final = (*TRIGGERS, "auth", "bearer", "basic", "cookie", "curl", "sig", "hmac=", "://", "@tcp(", "@unix(")
+# In a longer text there is a long word; looking for it would cost more than it spares.
+_SHORT: Final = 2048
 _PASSES: Final = 4
 
 
@@ -94,7 +98,8 @@ class Redactor:
     def redact(self, text: str) -> str:
         """Replace every secret by `[redacted:kind]`, or `[redacted]` where its kind is not known.
 
-        Linear in the text; never raises. Redacting twice changes nothing. Returns the same object when nothing is found.
+        Linear in the text; never raises. Redacting twice changes nothing. Returns the same object when nothing is
+        found.
         """
         return self.redact_part(text, 0, len(text))
 
@@ -104,7 +109,7 @@ class Redactor:
         A secret that straddles an edge is replaced as a whole, so that no part of it is left.
         """
         for _ in range(_PASSES):
-            spans = self._spans(text) if self.suspects(text) else []
+            spans = self._spans(text) if len(text) > _SHORT or self.suspects(text) else []
             if not spans:
                 return text[start:stop] if stop - start < len(text) else text
             text = _replaced(text, spans, start, stop)
@@ -112,7 +117,7 @@ class Redactor:
         return text
 
     def found(self, text: str) -> tuple[str, ...]:
-        """The kinds of secret that `redact` would replace, in order; `known-value` and `named-value` for those without."""
+        """The kinds of secret that `redact` would replace; `known-value` and `named-value` where it shows none."""
         kinds = (span.kind or "named-value" for span in self._spans(text))
         return tuple(dict.fromkeys(kinds))
 
@@ -122,8 +127,7 @@ class Redactor:
             return False
         if self._known and any(map(text.__contains__, self._known)):
             return True
-        # In a long text there is a long word; looking for it would cost more than it spares.
-        long_word = len(text) > 2048 or max(map(len, text.split()), default=0) >= _LONG_WORD
+        long_word = len(text) > _SHORT or max(map(len, text.split()), default=0) >= _LONG_WORD
         if long_word and may_hold_token(text):
             return True
         return (long_word or any(map(text.__contains__, _SIGNS))) and _may_hold_setting(_lowered(text))
@@ -138,6 +142,9 @@ class Redactor:
             found += url_spans(text, lower)
             if any(map(lower.__contains__, TRIGGERS)):
                 found += assigned_spans(text, lower)
+        if found and MARK in text:
+            marks = [Span(mark.start(), mark.end(), "") for mark in _MARK.finditer(text)]
+            found = _outside(marks, found)
         return _merged(found) if len(found) > 1 else found
 
     def _known_spans(self, text: str) -> Iterator[Span]:
@@ -156,6 +163,17 @@ def _lowered(text: str) -> str:
 
 def _may_hold_setting(lower: str) -> bool:
     return any(map(lower.__contains__, _SETTINGS))
+
+
+def _outside(marks: list[Span], spans: list[Span]) -> list[Span]:
+    """The spans that are more than part of an earlier replacement."""
+    starts = [mark.start for mark in marks]
+    kept = []
+    for span in spans:
+        at = bisect_right(starts, span.start) - 1
+        if at < 0 or span.stop > marks[at].stop:
+            kept.append(span)
+    return kept
 
 
 def _merged(spans: list[Span]) -> list[Span]:
@@ -192,14 +210,13 @@ def _forms_of(value: str) -> Iterator[str]:
     """A value in the forms in which it travels."""
     value = value.strip()
     yield value
-    for escaped in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
-        yield escaped
+    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
     data = value.encode("utf-8", "replace")
     for encoded in (quote(data), quote(data, safe=""), quote_plus(data)):
         yield encoded
         yield re.sub("%..", lambda found: found[0].lower(), encoded)
     for before in range(3):
-        # In base64 a value looks different at each of three offsets; the characters at its ends are its neighbours' too.
+        # In base64 a value looks different at each of three offsets; the characters at its ends are shared.
         code = base64.b64encode(b"\0" * before + data).decode()
         code = code[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
         yield code

@@ -47,13 +47,12 @@ def _begins(prefix: str, word: str = "A-Za-z0-9") -> str:
 
 SHAPES: Final = (
     _prefixed("anthropic-key", "sk-ant-", 16),
-    # A digit within reach tells a key from the name of a style sheet's class.
-    _shape("openai-key", "sk-", rf"sk-{_begins('sk-')}(?=[A-Za-z_-]{{0,64}}[0-9])[A-Za-z0-9_-]{{20,}}+"),
+    _shape("openai-key", "sk-", rf"sk-{_begins('sk-')}[A-Za-z0-9_-]{{20,}}+"),
     *(_prefixed("github-token", prefix, 30, "A-Za-z0-9") for prefix in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
     _prefixed("github-token", "github_pat_", 22),
     *(_prefixed("gitlab-token", prefix, 16) for prefix in ("glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "glsoat-")),
-    _shape("aws-access-key-id", "AKIA", r"AKIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    _shape("aws-access-key-id", "ASIA", r"ASIA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _shape("aws-access-key-id", "AKIA", r"AKIA[A-Z0-9]{16,}+"),
+    _shape("aws-access-key-id", "ASIA", r"ASIA[A-Z0-9]{16,}+"),
     _prefixed("google-api-key", "AIza", 30),
     _prefixed("google-oauth-token", "ya29.", 20),
     _prefixed("google-oauth-token", "1//0", 30),
@@ -86,7 +85,8 @@ SHAPES: Final = (
 # Triggers by a character that each of them holds: one look for it spares a look for each of them.
 _TRIGGERS: Final = {shape.trigger: next((sign for sign in "_-/." if sign in shape.trigger), "") for shape in SHAPES}
 _GROUPS: Final = tuple(
-    (sign, tuple(trigger for trigger, of in _TRIGGERS.items() if of == sign)) for sign in sorted(set(_TRIGGERS.values()))
+    (sign, tuple(trigger for trigger, of in _TRIGGERS.items() if of == sign))
+    for sign in sorted(set(_TRIGGERS.values()))
 )
 
 
@@ -101,7 +101,9 @@ def token_spans(text: str) -> Iterator[Span]:
         if trigger in text:
             group = pattern.groups
             for found in pattern.finditer(text):
-                yield Span(found.start(group), found.end(group), kind)
+                # A digit tells a key from the name of a style sheet's class.
+                if kind != "openai-key" or _DIGIT.search(found[0]):
+                    yield Span(found.start(group), found.end(group), kind)
 
 
 # --- private keys ------------------------------------------------------------------------------------------------
@@ -120,24 +122,27 @@ def private_key_spans(text: str) -> Iterator[Span]:
     edges = list(_PEM_EDGE.finditer(text))
     done = 0
     for this, following in zip(edges, [*edges[1:], None], strict=True):
+        begin: int | None = this.start()
+        stop: int | None = this.end()
         if this[1] == "END":
-            start = _orphaned(text, done, this.start())
-            if start is not None:
-                yield Span(start, this.end(), "private-key")
-            done = this.end()
-            continue
-        if following and following[1] == "END":
-            stop, body = following.end(), _PEM_LINE.search(text, this.end(), following.start())
-            done = stop if body else done
+            begin = _orphaned(text, done, this.start())
+        elif following and following[1] == "END":
+            body = _PEM_LINE.search(text, this.end(), following.start())
+            stop = done = following.end() if body else this.end()
+            begin = begin if body else None
         else:
-            run = _PEM_BODY.match(text, this.end(), following.start() if following else len(text))
-            body = None
-            for body in _PEM_LINE.finditer(text, this.end(), run.end() if run else this.end()):
-                pass
-            rest = _PEM_REST.match(text, body.end()) if body else None
-            stop = rest.end() if rest else this.end()
-        if body:
-            yield Span(this.start(), stop, "private-key")
+            stop = _unfinished(text, this.end(), following.start() if following else len(text))
+        if begin is not None and stop is not None:
+            yield Span(begin, stop, "private-key")
+        done = max(done, this.end())
+
+
+def _unfinished(text: str, start: int, stop: int) -> int | None:
+    """Where the body of a key ends of which only the beginning is there."""
+    run = _PEM_BODY.match(text, start, stop)
+    lines = list(_PEM_LINE.finditer(text, start, run.end() if run else start))
+    rest = _PEM_REST.match(text, lines[-1].end(), stop) if lines else None
+    return rest.end() if rest else None
 
 
 def _orphaned(text: str, floor: int, stop: int) -> int | None:
@@ -150,10 +155,9 @@ def _orphaned(text: str, floor: int, stop: int) -> int | None:
 # --- URLs and database addresses -----------------------------------------------------------------------------------
 
 _AUTHORITY: Final = re.compile(r"://([^\s/?#\"<>@]*+@[^\s/?#\"<>]*+)")
-_DATABASE_PASSWORD: Final = re.compile(r"://[^\s:@/?#\"<>]*+:([^\s\"<>:@]*[/?#][^\s\"<>:@]*+)@")
-_DATABASE_SCHEME: Final = re.compile(
-    r"(?:postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|amqps?|mssql|sqlserver|oracle|clickhouse|nats|mqtts?|ldaps?|s?ftp"
-    r"|smtps?)(?:\+[a-z0-9]{1,16})?\Z"
+# What was not encoded as a URL demands; after a port begins a path.
+_RAW_PASSWORD: Final = re.compile(
+    r"://[^\s:@/?#\"<>]*+:(?![0-9]{1,5}[/?#])([^\s\"<>:@/?#]*+[/?#][^\s\"<>:@]*+)@"
 )
 _GO_DSN: Final = re.compile(r":([^\s:@\"']{1,256}+)@(?:tcp|unix)\(")
 _SIGNED: Final = re.compile(
@@ -187,8 +191,8 @@ def url_spans(text: str, lower: str) -> Iterator[Span]:
                 yield Span(start + len(user) + 1, start + len(userinfo), "url-password")
             elif not colon and len(user) >= 20 and _DIGIT.search(user) and not is_masked(user):
                 yield Span(start, start + len(user), "url-token")
-        for found in _DATABASE_PASSWORD.finditer(text):
-            if _DATABASE_SCHEME.search(lower, max(found.start() - 32, 0), found.start()) and not is_masked(found[1]):
+        for found in _RAW_PASSWORD.finditer(text):
+            if not is_masked(found[1]):
                 yield Span(found.start(1), found.end(1), "url-password")
     if "@tcp(" in text or "@unix(" in text:
         for found in _GO_DSN.finditer(text):
@@ -211,6 +215,7 @@ _WHOLE_LINE: Final = re.compile(r"[^\r\n]{0,4096}+")
 _WORD: Final = re.compile(r"[^\s\"',;<>\\]{1,8192}+")
 _LINE_SCHEMES: Final = frozenset(("digest", "aws4-hmac-sha256", "hawk", "oauth", "signature", "hmac"))
 _WORD_SCHEMES: Final = frozenset(("bearer", "basic", "token", "apikey", "bot", "negotiate"))
+_SCHEME_KINDS: Final = {"bearer": "bearer-token", "basic": "basic-auth"}
 _ABOUT_A_SCHEME: Final = re.compile(r"auth|realm|scheme|header|token|credential|access|require")
 _BEARER: Final = re.compile(r"bearer(?:[ \t]{1,4}|%20)([a-z0-9._~+/=-]{8,}+)")
 _BASIC: Final = re.compile(r"basic(?:[ \t]{1,4}|%20)([a-z0-9+/_-]{6,}+={0,2})")
@@ -220,8 +225,12 @@ _CURL_USER: Final = re.compile(r"(?<=[\s\"'])(?:-u|--user)[ =][\"']?[^\s:\"']{1,
 def header_spans(text: str, lower: str) -> Iterator[Span]:
     """Credentials in Authorization and Cookie headers, after `Bearer` and `Basic` anywhere, and in `curl -u`."""
     if "authorization" in lower:
+        done = 0
         for found in _AUTHORIZATION.finditer(lower):
-            yield from _authorization(lower, found.end())
+            span = _authorization(lower, found.end()) if found.start() >= done else None
+            if span:
+                done = span.stop
+                yield span
     if "bearer" in lower:
         for found in _BEARER.finditer(lower):
             if _DIGIT.search(found[1]) or len(found[1]) >= 24:
@@ -239,17 +248,18 @@ def header_spans(text: str, lower: str) -> Iterator[Span]:
                 yield Span(found.start(1), found.end(1), "basic-auth")
 
 
-def _authorization(lower: str, start: int) -> Iterator[Span]:
+def _authorization(lower: str, start: int) -> Span | None:
     scheme = _SCHEME.match(lower, start)
     name = scheme[0].strip() if scheme else ""
     at = scheme.end() if scheme else start
     found = (_WHOLE_LINE if name in _LINE_SCHEMES else _WORD).match(lower, at)
     if not found or len(found[0]) < 6 or is_masked(found[0]):
-        return
+        return None
     value = found[0]
     by_shape = _DIGIT.search(value) or len(value) >= 20
-    if by_shape or (name in _WORD_SCHEMES and not _ABOUT_A_SCHEME.search(value)):
-        yield Span(found.start(), found.end(), f"{name}-auth" if name in ("basic", "digest") else "authorization")
+    if not by_shape and (name not in _WORD_SCHEMES or _ABOUT_A_SCHEME.search(value)):
+        return None
+    return Span(found.start(), found.end(), _SCHEME_KINDS.get(name, "authorization"))
 
 
 def _is_basic(value: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from projector.secret_shapes import Span, is_masked
@@ -16,47 +17,53 @@ from projector.secret_shapes import Span, is_masked
 TRIGGERS: Final = ("token", "secret", "pass", "pwd", "key", "credential")
 """One of these is in every name that is looked for, in lower case."""
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set: how this project's longer lists of words are written."""
+    return frozenset(text.split())
+
+
 # --- names ---------------------------------------------------------------------------------------------------------
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORDS: Final = words(
-    "secret secrets password passwords passwd passphrase pwd pass token credential credentials authorization auth cookie "
-    "cookies apikey accesskey secretkey privatekey authtoken accesstoken authkey pgpassword dsn"
+    "secret secrets password passwords passwd passphrase pwd token credential credentials authorization auth "
+    "cookie cookies apikey accesskey secretkey privatekey authtoken accesstoken authkey pgpassword sshpass dsn"
 )
 _KEY_OWNERS: Final = words(
-    "api access account private secret encryption encrypt signing sign master auth shared storage license service deploy "
-    "app admin hmac jwt ssh openai anthropic stripe fernet client webhook subscription session"
+    "api access account private secret encryption encrypt signing sign master auth shared storage license service "
+    "deploy app admin hmac jwt ssh openai anthropic stripe fernet client webhook subscription session"
 )
 _HARMLESS_ENDS: Final = words(
-    "id ids file files path paths dir url uri endpoint host port name names type types ttl timeout count counts limit "
-    "limits size length len method mode enabled disabled required expiry expires expiration algorithm alg version sock "
-    "region scope scopes header format prefix issuer audience domain max min budget usage window index position policy "
-    "provider hint status field fields kind class label placeholder at in"
+    "id ids file files path paths dir url uri endpoint host port name names type types ttl timeout count counts "
+    "limit limits size length len method mode enabled disabled required expiry expires expiration algorithm alg "
+    "version sock region scope scopes header format prefix issuer audience domain max min budget usage window "
+    "index position policy provider hint status field fields kind class label placeholder at in"
 )
 _HARMLESS_WORDS: Final = words(
-    "public page next continuation pagination pad eos bos unk sep mask cls stop max min num count primary foreign sort "
-    "cancellation cancel"
+    "public page next continuation pagination pad eos bos unk sep mask cls stop max min num count primary foreign "
+    "sort cancellation cancel"
 )
 
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Whether a value under this key, header or parameter is a secret: `api_key`, `X-Auth-Token`, `dbPassword`."""
-    words = [word.lower() for word in _WORDS.findall(name[-200:])]
-    if not words or words[-1] in _HARMLESS_ENDS or not _HARMLESS_WORDS.isdisjoint(words):
+    parts = [word.lower() for word in _WORDS.findall(name[-200:])]
+    if not parts or parts[-1] in _HARMLESS_ENDS or not _HARMLESS_WORDS.isdisjoint(parts):
         return False
-    if not _SECRET_WORDS.isdisjoint(words):
+    if not _SECRET_WORDS.isdisjoint(parts) or (parts[-1] == "pass" and len(parts) > 1):
         return True
-    return any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in zip(words, words[1:], strict=False))
+    return any(owner in _KEY_OWNERS and word in ("key", "keys") for owner, word in pairwise(parts))
 
 
 @lru_cache(maxsize=4096)
 def is_secret_variable(name: str) -> bool:
     """Whether an environment variable of this name holds a secret. A bare KEY says more here than in a dictionary."""
-    words = [word.lower() for word in _WORDS.findall(name)]
     if is_secret_name(name):
         return True
-    return "key" in words and words[-1] not in _HARMLESS_ENDS and _HARMLESS_WORDS.isdisjoint(words)
+    parts = [word.lower() for word in _WORDS.findall(name)]
+    return "key" in parts and parts[-1] not in _HARMLESS_ENDS and _HARMLESS_WORDS.isdisjoint(parts)
 
 
 # --- values --------------------------------------------------------------------------------------------------------
@@ -97,12 +104,12 @@ _ALPHABETIC: Final = re.compile(r"[A-Za-z_.'|-]+")
 _NUMERIC: Final = re.compile(r"[0-9][0-9.,_]*")
 _END_OF_VALUE: Final = re.compile(r"[ \t]*(?:[\r\n,;)}\]\"'<#]|\\n|\Z)")
 _NOT_A_VALUE: Final = words(
-    "none null nil true false undefined str string text bytes int integer float number bool boolean any object optional "
-    "required missing invalid incorrect wrong expired empty unset redacted hidden masked omitted filtered must should "
-    "cannot could would does value option flag argument parameter field input output type from with when then that this "
-    "have been were will your only also either instead together before after default example changed rejected accepted "
-    "revoked unknown please unexpected needed found denied failed error creds kwargs options payload response "
-    "request form body secretstr"
+    "none null nil true false undefined str string text bytes int integer float number bool boolean any object "
+    "optional required missing invalid incorrect wrong expired empty unset redacted hidden masked omitted "
+    "filtered must should cannot could would does value option flag argument parameter field input output type "
+    "from with when then that this have been were will your only also either instead together before after "
+    "default example changed rejected accepted revoked unknown please unexpected needed found denied failed error "
+    "creds kwargs options payload response request form body secretstr"
 )
 JUDGED_AT_MOST: Final = 5_000
 """After this many values of one text, the rest are redacted without a look: no honest text gets there."""

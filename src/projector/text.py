@@ -7,6 +7,7 @@ be recognised, and a program that wrote UTF-16 stays readable.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final
 
@@ -25,13 +26,18 @@ SAMPLE: Final = 512 * 1024
 """How much of each end of a huge text is looked at for its size, in characters."""
 
 
+def is_clean(text: str) -> bool:
+    """Whether `clean_text` has nothing to do."""
+    return (text.isascii() and text.isprintable()) or not _DIRTY.search(text)
+
+
 def clean_text(text: str) -> str:
     """Take out what cannot be stored or shown.
 
     Escape sequences and controls are removed, line ends become `\\n`, lone surrogates U+FFFD (halves of a pair are
     joined). Tabs, newlines and bidirectional controls stay. Returns the same object when there is nothing to do.
     """
-    if (text.isascii() and text.isprintable()) or not _DIRTY.search(text):
+    if is_clean(text):
         return text
     if "\x1b" in text or not text.isascii():
         text = _ESCAPE_SEQUENCE.sub("", text)
@@ -43,7 +49,7 @@ def clean_text(text: str) -> str:
 
 
 def type_name(value: object) -> str:
-    """The name of an object's type, past any `__class__` or metaclass that would rather not tell. At most 200 characters."""
+    """The name of an object's type, past any `__class__` or metaclass of its own; at most 200 characters."""
     return str.__str__(type.__dict__["__name__"].__get__(type(value)))[:200]
 
 
@@ -63,7 +69,7 @@ def safe_str(value: object) -> str:
 
 
 def byte_size(text: str) -> int:
-    """The size in UTF-8 bytes: exact up to 1 Mi characters and for ASCII of any length, else estimated from both ends."""
+    """The size in UTF-8 bytes: exact up to 1 Mi characters and for any ASCII, else estimated from both ends."""
     if text.isascii():
         return len(text)
     if len(text) <= 2 * SAMPLE:
@@ -122,3 +128,17 @@ def join_cut(head: str, tail: str, limit: int, original_bytes: int, *, head_and_
 
 def _marker(missing: int, in_the_middle: bool) -> str:
     return f" … [{missing} bytes cut]" + (" … " if in_the_middle else "")
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 in hex over the UTF-8 of the text up to 1 MiB, else over its first and its last 512 KiB.
+
+    Lone surrogates count as `?`.
+    """
+    if len(text) <= 2 * SAMPLE:
+        data = text.encode("utf-8", "replace")
+        if len(data) <= 2 * SAMPLE:
+            return hashlib.sha256(data).hexdigest()
+    head = text[:SAMPLE].encode("utf-8", "replace")[:SAMPLE]
+    tail = text[-SAMPLE:].encode("utf-8", "replace")[-SAMPLE:]
+    return hashlib.sha256(head + tail).hexdigest()

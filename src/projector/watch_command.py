@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import closing
 
-from projector.console import print_json
+from projector.console import print_json, say
 from projector.execution_status import ExecutionStatus
 from projector.opening import open_existing_store
 from projector.repository import ExecutionRepository
@@ -42,6 +43,9 @@ async def watch_all(settings: StoreSettings, *, after: int | None, as_json: bool
     """
     tell = _teller(as_json=as_json, of_one=False)
     with closing(open_existing_store(settings)) as store:
+        if after is None:
+            after = await asyncio.to_thread(store.head)
+        say(f"watching every execution from position {after} on; Ctrl-C ends it")
         async for change in follow_all(store, after=after, poll_interval=settings.poll_interval):
             tell(change)
 

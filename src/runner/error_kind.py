@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from projector.failures import ErrorKind
 from runner.agent import ConfigurationError, ProviderUnavailable
-from runner.error_chain import Link, attribute, is_a
+from runner.cause_chain import Link, attribute, is_a
 from runner.error_words import public_classes
 
 TRANSIENT_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from runner.error_chain import plain
+from runner.cause_chain import plain
 
 FRAME_LIMIT: Final = 24
 """Frames kept; those nearest to the error."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
-from runner.error_chain import arguments, attribute, is_a, plain
+from runner.cause_chain import arguments, attribute, is_a, plain
 
 READ_LIMIT: Final = 65_536
 """Characters of an argument that are shown when its `repr` has to be made: that of 100 MB alone takes 300 ms."""

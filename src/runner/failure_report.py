@@ -2,7 +2,7 @@
 
 Temporal loses the reason of an error that is too large, too deep, cyclic or that cannot be printed, and shows a
 timeout instead; so the runner builds the report by itself, before Temporal sees the error. `report_failure` never
-raises. Reading the error is the work of its neighbours: `error_chain` (what caused what), `error_words` (names and
+raises. Reading the error is the work of its neighbours: `cause_chain` (what caused what), `error_words` (names and
 messages), `error_kind` (whose fault), `error_stack`. This file decides how much of each is kept.
 """
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final, NamedTuple
 
+from projector.admission import TRUNCATIONS_KEPT
 from projector.failures import Cause, ErrorKind, ErrorReport, Truncation
-from projector.hygiene import CAUSE_DEPTH, EVENT_LIMIT, MESSAGE_LIMIT, STACK_LIMIT, TRUNCATIONS_KEPT, Hygiene
-from runner.error_chain import attribute, chain, leaves, plain
+from projector.hygiene import CAUSE_DEPTH, EVENT_LIMIT, MESSAGE_LIMIT, STACK_LIMIT, Hygiene
+from runner.cause_chain import attribute, chain, leaves, plain
 from runner.error_kind import kind_of, retry_after
 from runner.error_stack import stack_text
 from runner.error_words import explanation, message, type_name

@@ -15,13 +15,14 @@ from temporalio.client import Client
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
 
+from projector.catalogue import Code
 from projector.engines.sqlite import SqliteEventStore
 from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_stream
 from projector.errors import EngineUnreachable, ExecutionExists, ExecutionNotFound, InputRejected, VersionConflict
 from projector.event_store import NO_STREAM
 from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried, Timeouts, WritableEvent
 from projector.execution_status import decide_cancellation, fold
-from projector.failures import Cause, Code, build_failure
+from projector.failures import Cause, build_failure
 from projector.hygiene import Hygiene
 from runner.connection import connect
 from runner.contracts import INPUT_LIMIT, WORKFLOW, ExecutionInput

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from projector.catalogue import Code
 from projector.envelope import RecordedEvent
 from projector.events import AttemptFailed, AttemptStarted, ExecutionRequested, RunnerAwaited, Timeouts
-from projector.failures import Code
 
 MAIN_QUEUE: Final = "demo"
 BROKEN_QUEUE: Final = "demo-broken"

@@ -7,69 +7,16 @@ one table, in the order in which they are asked; the first that answers decides.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from projector.events import Timeouts
-from projector.failures import Cause, Code, ErrorKind, ErrorReport, Failure, build_failure
+from projector.catalogue import Code
+from projector.failures import Cause, ErrorKind, ErrorReport, Failure, build_failure
 from runner.contracts import ATTEMPT_FAILED, ENSURE_THREAD
 from workflows.error_link import ErrorChain, ErrorLink
-
-
-class RunnerFact(BaseModel):
-    """What a runner of the queue last said about itself. `at` is for people to read."""
-
-    model_config = ConfigDict(frozen=True)
-
-    runner_id: str
-    state: str
-    at: str
-    error: Cause | None = None
-    headline: str = ""
-
-
-class Evidence(BaseModel):
-    """What the store knows about the execution when the verdict is due."""
-
-    model_config = ConfigDict(frozen=True)
-
-    task_queue: str = ""
-    timeouts: Timeouts = Timeouts()
-    attempt: int = 0
-    runner_id: str | None = None
-    finished: bool = False
-    output: Any = None
-    output_bytes: int = 0
-    report: ErrorReport | None = None
-    tool_in_flight: str | None = None
-    last_event: str = ""
-    last_event_at: str = ""
-    steps: int = 0
-    cancellation_requested: bool = False
-    runners: tuple[RunnerFact, ...] = ()
-
-    @property
-    def began(self) -> bool:
-        """Whether a runner said that it was about to run the agent."""
-        return self.attempt > 0
-
-
-class Completed(NamedTuple):
-    """The agent finished after all; `recovered` says how that is known."""
-
-    output: Any
-    output_bytes: int
-    recovered: str
-
-
-class Cancelled(NamedTuple):
-    """The execution was stopped on request."""
-
-    reason: str
-
-
-Verdict = Completed | Cancelled | Failure
+from workflows.evidence import Cancelled, Completed, Evidence, Verdict
+from workflows.verdict_words import evidence_lines, in_seconds, said, shown, where
 
 _CODE_OF: Final[dict[ErrorKind, Code]] = {
     "agent": Code.AGENT_FAILED,
@@ -128,7 +75,7 @@ def _finished_after_all(case: _Case) -> Verdict | None:
     evidence = case.evidence
     if not evidence.finished:
         return None
-    told = f"the runner stored the result before {_said(case)}"
+    told = f"the runner stored the result before {said(case.chain)}"
     return Completed(evidence.output, evidence.output_bytes, recovered=told)
 
 
@@ -188,7 +135,7 @@ def _not_started(case: _Case) -> Verdict | None:
     if case.timeout != "SCHEDULE_TO_START":
         return None
     evidence = case.evidence
-    seconds = _seconds(evidence.timeouts.schedule_to_start)
+    seconds = in_seconds(evidence.timeouts.schedule_to_start)
     # One that is starting has not said yet whether it can; the one before it has.
     settled = [runner for runner in evidence.runners if runner.state != "starting"]
     newest = next(iter(settled or evidence.runners), None)
@@ -206,7 +153,7 @@ def _went_silent(case: _Case) -> Verdict | None:
     if case.timeout != "HEARTBEAT":
         return None
     evidence = case.evidence
-    seconds = _seconds(evidence.timeouts.heartbeat)
+    seconds = in_seconds(evidence.timeouts.heartbeat)
     died = next((r for r in evidence.runners if r.runner_id == evidence.runner_id and r.state == "exited"), None)
     if evidence.began and died is not None and died.error is not None:
         return _failure(case, Code.RUNNER_CRASHED, cause=died.error)
@@ -225,7 +172,7 @@ def _took_too_long(case: _Case) -> Verdict | None:
             cause = Cause(type="StartToCloseTimeout", message="preparing the thread took too long, three times")
             return _failure(case, Code.SYSTEM_ERROR, cause=cause)
         case "START_TO_CLOSE":
-            seconds = _seconds(limits.start_to_close)
+            seconds = in_seconds(limits.start_to_close)
             cause = Cause(type="StartToCloseTimeout", message=f"still running after {seconds}")
             return _failure(case, Code.EXECUTION_TIMED_OUT, cause=cause, seconds=seconds)
         case "SCHEDULE_TO_CLOSE":
@@ -280,7 +227,7 @@ _RULES: Final[tuple[Callable[[_Case], Verdict | None], ...]] = (
 
 def _reported(case: _Case, report: ErrorReport, source: str) -> Failure:
     code = _CODE_OF[report.kind]
-    wait = f" (it asks to wait {_seconds(report.retry_after)})" if report.retry_after is not None else ""
+    wait = f" (it asks to wait {in_seconds(report.retry_after)})" if report.retry_after is not None else ""
     return _failure(
         case,
         code,
@@ -288,6 +235,8 @@ def _reported(case: _Case, report: ErrorReport, source: str) -> Failure:
         headline=report.headline,
         detail=wait,
         stack=report.stack,
+        # A wrong setting usually shows before the agent begins; where it shows later, steps have been taken.
+        retryable=False if code is Code.SYSTEM_ERROR and case.evidence.steps else None,
         note=f"{source}: {report.headline}",
     )
 
@@ -308,71 +257,25 @@ def _failure(
         cause=cause,
         headline=headline,
         stack=stack,
-        evidence=_evidence(case, note),
+        evidence=evidence_lines(case.chain, case.evidence, note),
         queue=case.evidence.task_queue,
-        where=_where(case.evidence),
+        where=where(case.evidence),
         **facts,
     )
     return failure if retryable is None else failure.model_copy(update={"retryable": retryable})
 
 
 def _unclassified(case: _Case, addition: str = "") -> Failure:
-    whole = " ← ".join(_shown(link) for link in case.chain) or "no error was given"
+    whole = " ← ".join(shown(link) for link in case.chain) or "no error was given"
     root = _root(case)
     return build_failure(
-        Code.UNCLASSIFIED, cause=root, headline=(whole + addition)[:3000], evidence=_evidence(case, "")
+        Code.UNCLASSIFIED,
+        cause=root,
+        headline=(whole + addition)[:3000],
+        evidence=evidence_lines(case.chain, case.evidence, ""),
     )
 
 
 def _root(case: _Case) -> Cause:
     link = (case.links or case.chain or (ErrorLink(kind="other", type="Unknown"),))[-1]
     return Cause(type=link.type or link.timeout_type or link.kind, message=link.message)
-
-
-def _where(evidence: Evidence) -> str:
-    if not evidence.began:
-        return ""
-    tool = f" while it used the tool '{evidence.tool_in_flight}'" if evidence.tool_in_flight else ""
-    steps = "1 step" if evidence.steps == 1 else f"{evidence.steps} steps"
-    return f"{tool} (last event: {evidence.last_event} at {evidence.last_event_at}, after {steps})"
-
-
-def _evidence(case: _Case, note: str) -> tuple[str, ...]:
-    evidence = case.evidence
-    facts = [f"Temporal: {_said(case)}"] if case.chain else []
-    if note:
-        facts.append(note)
-    if evidence.began:
-        facts.append(f"store: attempt {evidence.attempt} began on runner {evidence.runner_id}")
-    else:
-        facts.append("store: no attempt began")
-    if evidence.last_event:
-        facts.append(f"store: the last event was {evidence.last_event} at {evidence.last_event_at}")
-    if evidence.tool_in_flight:
-        facts.append(f"store: the tool '{evidence.tool_in_flight}' had not answered")
-    for runner in evidence.runners[:3]:
-        error = f": {runner.headline or runner.error}" if runner.error else ""
-        facts.append(f"runner {runner.runner_id}: {runner.state} at {runner.at}{error}")
-    return tuple(fact[:1000] for fact in facts)
-
-
-def _said(case: _Case) -> str:
-    shown = " ← ".join(_shown(link) for link in case.chain[:5])
-    return shown[:900] or "nothing"
-
-
-def _shown(link: ErrorLink) -> str:
-    match link.kind:
-        case "activity":
-            began = "" if link.was_started else ", never started"
-            return f"activity {link.activity_type or '?'} failed ({link.retry_state or 'no retry state'}{began})"
-        case "timeout":
-            return f"{link.timeout_type} timeout"
-        case _:
-            return f"{link.type or link.kind}: {link.message[:300]}" if link.message else link.type or link.kind
-
-
-def _seconds(value: float) -> str:
-    if value >= 120:
-        return f"{value / 60:g} min"
-    return f"{value:g} s"

@@ -47,7 +47,8 @@ from workflows.contracts import (
     ThreadRecord,
     VerdictRecord,
 )
-from workflows.failure_classifier import Cancelled, Completed, Evidence, RunnerFact, Verdict, classify
+from workflows.evidence import Cancelled, Completed, Evidence, RunnerFact, Verdict
+from workflows.failure_classifier import classify
 
 PATIENCE: Final = 10.0
 """How long one try waits for the store, in seconds; Temporal tries again."""

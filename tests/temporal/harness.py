@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,11 @@ from temporalio.client import Client, WorkflowHandle
 
 from projector.engines.sqlite import SqliteEventStore
 from projector.envelope import RecordedEvent, execution_stream
-from projector.events import Timeouts
-from projector.execution_status import ExecutionStatus
+from projector.events import TerminalEvent, Timeouts
+from projector.execution_status import ExecutionStatus, fold
 from projector.failures import Failure
 from projector.opening import hygiene_from_environment, open_store
+from projector.queries import Queries
 from projector.streams import StatusChange, follow
 from runner.connection import connect
 from tests.temporal.processes import Program, program
@@ -115,8 +117,31 @@ class Harness:
         """Wait for the execution's end."""
         return (await self.until(execution_id, lambda change: change.status.phase.is_terminal, within=within)).status
 
+    async def until_late(self, execution_id: str, kind: str, *, within: float = 20.0) -> RecordedEvent:
+        """Wait for an event after the end, which no stream delivers."""
+        async with asyncio.timeout(within):
+            while True:
+                history = await self.history(execution_id)
+                ended = next(at for at, record in enumerate(history) if isinstance(record.event, TerminalEvent))
+                for record in history[ended:]:
+                    if record.type == kind:
+                        return record
+                await asyncio.sleep(0.02)
+
+    async def status(self, execution_id: str) -> ExecutionStatus:
+        """The status as of now, late events included."""
+        status = fold(None, await self.history(execution_id))
+        assert status is not None
+        return status
+
     async def history(self, execution_id: str) -> list[RecordedEvent]:
         return await asyncio.to_thread(self.store.read, execution_stream(execution_id))
+
+    async def projected(self) -> None:
+        """Wait until the query tables are where the store is."""
+        async with asyncio.timeout(10), Queries(self.settings.store_path) as queries:
+            while (await queries.lag()).events:
+                await asyncio.sleep(0.02)
 
     def workflow(self, execution_id: str) -> WorkflowHandle[Any, Any]:
         return self.temporal.get_workflow_handle(execution_id)
@@ -134,11 +159,19 @@ class Harness:
     ) -> AsyncIterator[Program]:
         """A runner that has just been started, and may never be ready. `agents` are full names."""
         names = [part for name in agents for part in ("--agent", name)]
+        names += ["--parent", str(os.getpid())]
         surroundings = self.surroundings | {"EXECUTION_STATUS_AGENT_QUEUE": queue} | (extra or {})
         place = {} if cwd is None else {"cwd": cwd}
         async with program(
             "runner", *names, folder=self.folder, name=f"runner-{queue}", extra=surroundings, **place
         ) as started:
+            yield started
+
+    @asynccontextmanager
+    async def watch(self, execution_id: str, name: str, *arguments: str) -> AsyncIterator[Program]:
+        """The command that watches an execution, printing JSON."""
+        command = ("watch", execution_id, "--json", *arguments)
+        async with program(*command, folder=self.folder, name=name, extra=self.surroundings) as started:
             yield started
 
     @asynccontextmanager

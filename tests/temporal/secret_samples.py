@@ -50,9 +50,14 @@ def _private_key() -> Sample:
 
 
 def _jwt() -> Sample:
-    head, body, signature = (base64.urlsafe_b64encode(text).decode().rstrip("=") for text in (
-        b'{"alg":"HS256","typ":"JWT"}', b'{"sub":"keeper-of-the-light"}', _random("signature", 32).encode()
-    ))
+    head, body, signature = (
+        base64.urlsafe_b64encode(text).decode().rstrip("=")
+        for text in (
+            b'{"alg":"HS256","typ":"JWT"}',
+            b'{"sub":"keeper-of-the-light"}',
+            _random("signature", 32).encode(),
+        )
+    )
     return Sample(f"the session is {head}.{body}.{signature}", signature)
 
 

@@ -81,9 +81,8 @@ async def test_temporals_own_page_shows_category_message_and_remedy(ship: Harnes
 async def test_executions_that_fail_alike_are_one_group(ship: Harness, blunder: ExecutionStatus) -> None:
     again = await ship.run("blunderer")
 
+    await ship.projected()
     async with Queries(ship.settings.store_path) as queries:
-        while (await queries.lag()).events:
-            pass
         group = next(group for group in await queries.failure_groups() if group.message == "ValueError: test error")
 
     assert (group.code, group.executions) == ("E401", 2)

@@ -64,7 +64,7 @@ async def test_a_hostile_error_ends_the_execution_with_its_own_reason(pessimists
     assert failure.cause.type.startswith(hostile.root)
     assert hostile.says in failure.cause.message
     assert hostile.says in failure.message
-    assert "imeout" not in failure.evidence[0]
+    assert "AttemptFailed: " in failure.evidence[0]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -120,7 +120,7 @@ async def test_a_large_result_reaches_temporal_whole_and_the_store_as_a_preview(
     assert status.phase is Phase.COMPLETED
     assert (await ship.workflow(status.execution_id).result())["output"] == RESULTS["1 MB"]()
     assert status.output["truncated"] is True
-    assert status.output["original_bytes"] == 1_000_002
+    assert status.output["original_bytes"] > 1_000_000
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.agent import ConfigurationError, ProviderUnavailable
-from runner.error_chain import chain
+from runner.cause_chain import chain
 from runner.error_kind import kind_of, retry_after
 
 

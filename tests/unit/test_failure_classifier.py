@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projector.catalogue import CATALOGUE, Code
 from projector.events import Timeouts
-from projector.failures import CATALOGUE, Code, ErrorReport, Failure
+from projector.failures import ErrorReport, Failure
 from tests.classifier_table import CANCELLED, RUNNING, SENT, SILENT, TABLE, Row, activity, application, timeout
 from tests.strategies import causes, json_values, models, reports, texts
 from workflows.error_link import ErrorChain, ErrorLink
-from workflows.failure_classifier import Cancelled, Completed, Evidence, RunnerFact, classify
+from workflows.evidence import Cancelled, Completed, Evidence, RunnerFact
+from workflows.failure_classifier import classify
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.failures import CATALOGUE, Cause, Code, Entry, ErrorReport, Failure, build_failure, fingerprint
+from projector.catalogue import CATALOGUE, Code, Entry
+from projector.failures import Cause, ErrorReport, Failure, build_failure, fingerprint
 from tests.strategies import causes, texts
 
 FACTS = ("queue", "where", "seconds", "detail")

@@ -42,6 +42,12 @@ WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?
 ORDER BY originator_version LIMIT ?
 """
 
+SELECT_STREAM_BACKWARDS: Final = """
+SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
+WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?
+ORDER BY originator_version DESC LIMIT ?
+"""
+
 _NO_END: Final = 2**62
 
 
@@ -63,11 +69,10 @@ class EventRecorder(SQLiteApplicationRecorder):
         """Events of a stream, as notifications: they know their position."""
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                SELECT_STREAM,
-                (originator_id, gt or 0, _NO_END if lte is None else lte, -1 if limit is None else limit),
+                SELECT_STREAM_BACKWARDS if desc else SELECT_STREAM,
+                (originator_id, _bounded(gt or 0), _bounded(lte, _NO_END), _bounded(limit, _NO_END)),
             )
-            rows = [_notification(row) for row in cursor.fetchall()]
-        return rows[::-1] if desc else rows
+            return [_notification(row) for row in cursor.fetchall()]
 
     def last_version(self, cursor: SQLiteCursor, stream: str) -> int:
         """The last version of a stream, 0 when it does not exist."""
@@ -140,6 +145,9 @@ class SqliteEventStore:
         """See EventStore.append_batch."""
         # The door is passed before the write lock is taken: cleaning a large event must not hold up other processes.
         clean = [(append, [self._hygiene.admit(new.event) for new in append.events]) for append in appends]
+        for append in appends:
+            if len({new.id for new in append.events}) < len(append.events):
+                raise ValueError(f"two events of one append to '{append.stream}' have the same id")
         with self.datastore.transaction(commit=True) as cursor:
             return [self._append(cursor, append, events) for append, events in clean]
 
@@ -179,7 +187,7 @@ class SqliteEventStore:
 
     def tail(self, *, after: int, limit: int = 500) -> list[RecordedEvent]:
         """See EventStore.tail."""
-        stored = self.recorder.select_notifications(after, limit, inclusive_of_start=False)
+        stored = self.recorder.select_notifications(_bounded(after), _bounded(limit), inclusive_of_start=False)
         return [self.mapper.to_domain_event(event) for event in stored]
 
     def head(self) -> int:
@@ -194,6 +202,11 @@ class SqliteEventStore:
     def close(self) -> None:
         """See EventStore.close."""
         self.datastore.close()
+
+
+def _bounded(number: int | None, otherwise: int = 0) -> int:
+    # What people type as a version or a position may be more than SQLite's integers hold.
+    return otherwise if number is None else min(number, _NO_END)
 
 
 def _notification(row: Any) -> Notification:

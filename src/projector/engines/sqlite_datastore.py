@@ -9,6 +9,7 @@ one that was opened while the file was read-only stays read-only for ever.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -31,9 +32,6 @@ APPLICATION_ID: Final = 0x45535450
 """SQLite's own mark of whose file it is: "ESTP" in ASCII."""
 SCHEMA_VERSION: Final = 1
 _POOL_SIZE: Final = 5
-_SQLITE_FILE: Final = b"SQLite format 3\x00"
-_IN_WAL_MODE: Final = 2
-"""The last of a database file's first 20 bytes says how it is read."""
 _PROGRAMMING_ERRORS: Final = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -77,6 +75,22 @@ class _Pool(SQLiteConnectionPool):
             raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
         return _Connection(sqlite_conn=raw, max_age=self.max_age)
 
+    def put_connection(self, conn: SQLiteConnection) -> None:
+        with self._put_condition:
+            if not self._closed:
+                super().put_connection(conn)
+                return
+            del self._in_use[id(conn)]
+            conn.close()
+            conn.in_use.release()
+
+    def close(self) -> None:
+        """Close the connections; those in use when they come back, for SQLite does not survive it under a statement."""
+        with self._put_condition:
+            self._closed = True
+            while self._pool:
+                self._pool.popleft().close()
+
 
 class Datastore(SQLiteDatastore):
     """The file of an event store. Raises our StoreErrors in place of the engine's."""
@@ -87,10 +101,11 @@ class Datastore(SQLiteDatastore):
         `lock_timeout` is how long, in seconds, a write waits for another process's.
         Raises StoreMissing, StoreForeign, StoreTooNew, StoreDamaged or StoreUnavailable.
         """
+        super().__init__(str(path), originator_id_type="text")  # first: its __del__ wants what it makes
         self.path = path
+        self._writing = threading.Lock()
         check_place(path, create=create)
-        _refuse_foreign(path)
-        super().__init__(str(path), originator_id_type="text")
+        _refuse_foreign(path, create=create)
         self.pool = _Pool(
             db_name=path.absolute().as_uri() + "?mode=" + ("rwc" if create else "rw"),
             # The library passes the value on to sqlite3, which takes fractions of a second.
@@ -112,6 +127,23 @@ class Datastore(SQLiteDatastore):
                 time.sleep(0.02)
         check_marks(path, *found, create=create)
         self.is_made = found[0] == APPLICATION_ID
+
+    @contextmanager
+    def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
+        """A connection of the pool; one thread at a time may write."""
+        # The pool's own lock for writers is left alone: it is kept for ever when no connection can be made, and a
+        # thread that waits for it holds up those that only read.
+        if commit and not self._writing.acquire(timeout=self.pool.pool_timeout):
+            raise persistence.OperationalError("another thread of this process has been writing all the time")
+        try:
+            connection = self.pool.get_connection()
+            try:
+                yield connection
+            finally:
+                self.pool.put_connection(connection)
+        finally:
+            if commit:
+                self._writing.release()
 
     @contextmanager
     def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
@@ -162,20 +194,18 @@ def check_place(path: Path, *, create: bool) -> None:
         ) from error
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Refuse somebody else's database while it is as they left it: opening it as ours would switch it to WAL."""
+def _refuse_foreign(path: Path, *, create: bool) -> None:
+    """Refuse what is not ours while it is as we found it: opening it as ours would switch it to WAL."""
+    # `immutable` makes no files beside it. And never read the file past SQLite: a process that closes it by itself
+    # loses SQLite's locks on it, and another that closes the store then takes the log away under its writers.
     try:
-        with path.open("rb") as file:
-            header = file.read(20)
-    except OSError:
-        return  # absent, or not readable: SQLite says so
-    if not header.startswith(_SQLITE_FILE) or header[-1] == _IN_WAL_MODE:
-        return
-    try:
-        with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as connection:
+        if not create and path.stat().st_size == 0:
+            check_marks(path, 0, 0, 0, create=False)
+        address = path.absolute().as_uri() + "?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
             check_marks(path, *_marks(connection.cursor()))
-    except sqlite3.Error as error:
-        raise translated(path, error) from error
+    except (OSError, sqlite3.Error):
+        return  # absent, unreadable, or just being written: opening it will say what it is
 
 
 def _marks(cursor: SQLiteCursor | sqlite3.Cursor) -> tuple[int, int, int]:

@@ -27,13 +27,13 @@ def print_events(records: Iterable[RecordedEvent]) -> None:
     """A history as a table: version, position, time, type, writer, what the event says."""
     out = printer()
     widths = (_VERSION, _POSITION, _MOMENT, _TYPE, _WRITER)
-    heads = (f"{'':{_VERSION - 3}}VER", f"{'':{_POSITION - 3}}POS", "TIME (UTC)", "TYPE", "WRITER", "WHAT")
+    heads = ("VER", "POS", "TIME (UTC)", "TYPE", "WRITER", "WHAT")
     for number, record in enumerate(records):
         if not number:
-            out.line([Cell(head, "bold") for head in heads], widths)
+            out.line([Cell(head, "bold", is_number=place < 2) for place, head in enumerate(heads)], widths)
         cells = [
-            Cell(f"{record.version:>{_VERSION}}"),
-            Cell(f"{record.position:>{_POSITION}}", "dim"),
+            Cell(str(record.version), is_number=True),
+            Cell(str(record.position), "dim", is_number=True),
             Cell(moment(record.time)),
             _type(record),
             Cell(record.writer, "dim"),
@@ -50,7 +50,7 @@ def print_steps(steps: Iterable[StatusChange], status_at: Callable[[int], Execut
         record = step.record
         if before is None and record.version > 1:
             before = status_at(record.version - 1)
-        version = Cell(f"{record.version:>{_VERSION}}", "bold")
+        version = Cell(str(record.version), "bold", is_number=True)
         out.line(
             [version, Cell(clock(record.time)), _type(record), Cell(describe(record.event))], (_VERSION, _CLOCK, _TYPE)
         )

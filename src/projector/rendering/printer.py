@@ -16,14 +16,17 @@ from projector.console import is_plain
 from projector.rendering.words import harmless, one_line, shortened
 
 GAP: Final = 2
-"""Columns between two cells."""
+"""How many columns are between two cells."""
+LEAST_LAST: Final = 20
+"""The least width of a last column that is worth reading."""
 
 
 class Cell(NamedTuple):
-    """A text and how it is set off on a terminal, in rich's words."""
+    """A text and how it is set off on a terminal, in rich's words. Numbers stand at the right of their column."""
 
     text: str
     style: str = ""
+    is_number: bool = False
 
 
 class Field(NamedTuple):
@@ -66,15 +69,18 @@ class PlainPrinter:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         """See Printer.table."""
-        lines = [[column.upper() for column in columns], *([one_line(cell.text) for cell in row] for row in rows)]
-        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)][:-1]
+        rows = list(rows)
+        numbers = [cell.is_number for cell in rows[0]] if rows else [False] * len(columns)
+        heads = [Cell(column.upper(), "", is_number) for column, is_number in zip(columns, numbers, strict=True)]
+        lines = [[cell._replace(text=one_line(cell.text)) for cell in line] for line in (heads, *rows)]
+        widths = [max(cell_len(cell.text) for cell in column) for column in zip(*lines, strict=True)][:-1]
         for line in lines:
             self._print(line, widths)
         sys.stdout.flush()
 
     def line(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
         """See Printer.line."""
-        self._print([one_line(cell.text) for cell in cells], widths)
+        self._print([cell._replace(text=one_line(cell.text)) for cell in cells], widths)
         sys.stdout.flush()
 
     def card(self, fields: Sequence[Field]) -> None:
@@ -87,9 +93,14 @@ class PlainPrinter:
                 print((" " * margin + line).rstrip())
         sys.stdout.flush()
 
-    def _print(self, texts: Sequence[str], widths: Sequence[int]) -> None:
-        *heads, last = texts
-        begin = "".join(text + " " * (width - cell_len(text) + GAP) for text, width in zip(heads, widths, strict=True))
-        if self._width is not None:
-            last = shortened(last, self._width - cell_len(begin))
-        print((begin + last).rstrip())
+    def _print(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
+        *heads, last = cells
+        begin = "".join(padded(cell, width) for cell, width in zip(heads, widths, strict=True))
+        room = None if self._width is None else max(self._width - cell_len(begin), LEAST_LAST)
+        print((begin + (last.text if room is None else shortened(last.text, room))).rstrip())
+
+
+def padded(cell: Cell, width: int) -> str:
+    """A text that takes up its column and the gap behind it."""
+    space = " " * max(width - cell_len(cell.text), 0)
+    return (space + cell.text if cell.is_number else cell.text + space) + " " * GAP

@@ -28,8 +28,8 @@ def list_row(status: ExecutionStatus, now: datetime) -> tuple[Cell, ...]:
         Cell(status.execution_id),
         phase_cell(status),
         Cell(status.agent),
-        Cell(between(status.requested_at, now)),
-        Cell(between(status.requested_at, status.finished_at or now)),
+        Cell(between(status.requested_at, now), is_number=True),
+        Cell(between(status.requested_at, status.finished_at or now), is_number=True),
         Cell(reason(status)),
     )
 
@@ -124,7 +124,7 @@ def changed(before: ExecutionStatus | None, after: ExecutionStatus) -> str:
         parts.append(f"{after.failure.code} {after.failure.category}")
     if after.phase is Phase.COMPLETED and old.phase is not after.phase and after.output is not None:
         parts.append(f"output {one_line(after.output)}")
-    return ", ".join(parts)
+    return ", ".join(parts if len(parts) > 1 or old.phase is not after.phase or not before else [*parts, "unchanged"])
 
 
 def _step(before: ExecutionStatus | None, after: ExecutionStatus) -> str:

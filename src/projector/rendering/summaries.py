@@ -6,13 +6,13 @@ import re
 from datetime import datetime
 from typing import Final
 
-from projector.failures import Entry
+from projector.catalogue import Entry
 from projector.projections.failure_groups import FailureGroup
 from projector.projections.runners import Runner, RunnerState
 from projector.rendering.printer import Cell, Field
-from projector.rendering.words import between, moment
+from projector.rendering.words import between
 
-GROUP_COLUMNS: Final = ("code", "category", "executions", "first (UTC)", "last (UTC)", "last execution", "message")
+GROUP_COLUMNS: Final = ("code", "category", "count", "first ago", "last ago", "last execution", "message")
 RUNNER_COLUMNS: Final = ("runner", "state", "for", "queue", "agents", "error")
 CODE_COLUMNS: Final = ("code", "category", "retry", "when")
 
@@ -26,15 +26,15 @@ _STATES: Final = {
 _PLACEHOLDER: Final = re.compile(r"(?<=\w)\{(\w+)\}")
 
 
-def group_row(group: FailureGroup) -> tuple[Cell, ...]:
-    """The row of GROUP_COLUMNS."""
+def group_row(group: FailureGroup, now: datetime) -> tuple[Cell, ...]:
+    """The row of GROUP_COLUMNS. The message tells the cause, or is told by it."""
     named = group.cause if group.cause and group.cause not in group.message else ""
     return (
         Cell(group.code, "bold red"),
         Cell(group.category),
-        Cell(str(group.executions)),
-        Cell(moment(_time(group.first_at))),
-        Cell(moment(_time(group.last_at))),
+        Cell(str(group.executions), is_number=True),
+        Cell(between(_time(group.first_at), now), is_number=True),
+        Cell(between(_time(group.last_at), now), is_number=True),
         Cell(group.last_execution_id),
         Cell(f"{named}: {group.message}" if named else group.message),
     )

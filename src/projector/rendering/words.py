@@ -67,14 +67,14 @@ def clock(time: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units; under ten seconds to a tenth."""
+    """A length of time in its two largest units; under ten seconds to a tenth, from ten days on in days."""
     seconds = max(seconds, 0.0)
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = int(seconds)
     for size, unit, smaller, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
-            rest = whole % size // smaller
+            rest = whole % size // smaller if whole < 10 * size or unit != "d" else 0
             return f"{whole // size}{unit}" + (f" {rest}{small_unit}" if rest else "")
     return f"{whole}s"
 

@@ -1,0 +1,94 @@
+"""Real processes for tests: made in milliseconds, killed without mercy.
+
+A server process imports the project once and every child is forked from it, so that fifty kills take seconds. Targets
+are functions of an importable module; a child says what it has to say through the pipe that is its first argument.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
+from typing import Any, Final
+
+CONTEXT: Final = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.store_processes"])
+PATIENCE: Final = 30.0
+"""How long a test waits for a child before it fails, in seconds."""
+_NOBODY: Final = 65534
+
+
+class Child:
+    """One child process and the pipe to it."""
+
+    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process: ForkServerProcess = CONTEXT.Process(target=target, args=(theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def hear(self, timeout: float = PATIENCE) -> Any:
+        """The next thing that the child says. Raises EOFError when it died instead."""
+        assert self.pipe.poll(timeout), f"{self.process} has said nothing for {timeout} s"
+        return self.pipe.recv()
+
+    def tell(self, what: Any) -> None:
+        """Say something to the child."""
+        self.pipe.send(what)
+
+    def rest(self) -> list[Any]:
+        """Whatever the child said before it died."""
+        said = []
+        try:
+            while self.pipe.poll(0):
+                said.append(self.pipe.recv())
+        except (EOFError, OSError):
+            pass
+        return said
+
+    def join(self) -> None:
+        """Wait for the child to end by itself, without an error."""
+        self.process.join(PATIENCE)
+        assert self.process.exitcode == 0, f"{self.process} ended with {self.process.exitcode}"
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.join(PATIENCE)
+
+    def close(self) -> None:
+        """Kill it if it lives, and let go of it."""
+        self.kill()
+        self.pipe.close()
+        self.process.close()
+
+
+@contextmanager
+def child(target: Callable[..., None], *arguments: Any) -> Iterator[Child]:
+    """A child process that does not outlive the test."""
+    made = Child(target, *arguments)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def children(target: Callable[..., None], many: list[tuple[Any, ...]]) -> Iterator[list[Child]]:
+    """One child for each tuple of arguments."""
+    made: list[Child] = []
+    try:
+        made.extend(Child(target, *arguments) for arguments in many)
+        yield made
+    finally:
+        for each in made:
+            each.close()
+
+
+def become_nobody() -> None:
+    """Give up root's right to write anything anywhere; does nothing for any other user."""
+    if os.geteuid() == 0:
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)

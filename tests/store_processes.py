@@ -1,0 +1,123 @@
+"""What child processes do to a store in tests. Each takes the pipe to its test first; see `tests.processes`."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.envelope import END_EVENT_ID, NewEvent, execution_stream
+from projector.errors import StoreError, StoreUnavailable
+from projector.event_store import EventStore
+from projector.events import ExecutionCompleted, MessageAppended
+from projector.hygiene import Hygiene
+from projector.redaction import Redactor
+from tests.processes import become_nobody
+
+Open = Callable[[str, float], EventStore]
+
+
+def open_sqlite(place: str, lock_timeout: float = 30.0) -> SqliteEventStore:
+    """A store on an SQLite file, with a door that knows no secrets of its own."""
+    return SqliteEventStore(Path(place), Hygiene(Redactor()), lock_timeout=lock_timeout)
+
+
+@contextmanager
+def sqlite_locked(place: str) -> Iterator[None]:
+    """Hold the write lock of an SQLite file."""
+    with closing(sqlite3.connect(place, isolation_level=None, timeout=30)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def hold_lock(pipe: Connection, lock: Callable[[str], AbstractContextManager[None]], place: str) -> None:
+    """Hold the write lock until the test says something, or ends."""
+    with lock(place):
+        pipe.send("locked")
+        pipe.recv()
+
+
+def append_many(pipe: Connection, open_store: Open, place: str, shared: str, number: int, times: int) -> None:
+    """Append so many messages one by one, in turn to the shared stream and to one of the child's own."""
+    with closing(open_store(place, 30.0)) as store:
+        streams = shared, execution_stream(f"watch-{number}")
+        stored = [store.append(streams[at % 2], [_message(f"{number}-{at}")]).is_new for at in range(times)]
+        pipe.send(stored.count(True))
+
+
+def open_and_append(pipe: Connection, open_store: Open, place: str, execution_id: str) -> None:
+    """Open a store that may not be there yet, and append."""
+    pipe.send("ready")
+    pipe.recv()
+    with closing(open_store(place, 30.0)) as store:
+        store.append(execution_stream(execution_id), [_message("first")])
+        pipe.send("stored")
+
+
+def append_verdict(pipe: Connection, open_store: Open, place: str, stream: str, number: int) -> None:
+    """Append an end of the child's own, and tell which one stands."""
+    with closing(open_store(place, 30.0)) as store:
+        pipe.send("ready")
+        pipe.recv()
+        end = ExecutionCompleted(output=number)
+        appended = store.append(stream, [NewEvent(END_EVENT_ID, datetime.now(UTC), f"judge:{number}", end)])
+        standing = appended.records[0].event
+        assert isinstance(standing, ExecutionCompleted)
+        pipe.send((appended.is_new, standing.output))
+
+
+def _message(event_id: str) -> NewEvent:
+    text = f"Sounding {event_id}: seven fathoms."
+    return NewEvent(event_id, datetime.now(UTC), "runner:test", MessageAppended(role="assistant", text=text))
+
+
+def append_on_a_full_disk(pipe: Connection, place: str, stream: str) -> None:
+    """Append until files may grow no more; say how far that went and why it stopped; go on when there is room."""
+    with closing(open_sqlite(place, 0.2)) as store:
+        store.append(stream, [_message("before")])
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
+        stored, refusal = 1, None
+        while refusal is None:
+            try:
+                store.append(stream, [_message(f"{stored}-" + "deep " * 200)])
+                stored += 1
+            except StoreUnavailable as error:
+                refusal = str(error)
+        pipe.send(stored)
+        pipe.send((refusal, store.version(stream)))
+        pipe.recv()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        store.append(stream, [_message("after")])
+        pipe.send(store.version(stream))
+
+
+def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: str) -> None:
+    """Append as a user with few rights: once, then while the test has taken even those away, then with them again."""
+    become_nobody()
+    try:
+        store = open_sqlite(place, 0.2)
+    except StoreError as error:
+        pipe.send(str(error))
+        return
+    with closing(store):
+        store.append(stream, [_message("before")])
+        pipe.send("stored")
+    pipe.recv()
+    refusals = []
+    with closing(open_sqlite(place, 0.2)) as store:
+        for _ in range(2):
+            try:
+                store.append(stream, [_message("meanwhile")])
+            except StoreUnavailable as error:
+                refusals.append(str(error))
+        pipe.send(refusals)
+        pipe.recv()
+        store.append(stream, [_message("after")])
+        pipe.send(store.version(stream))
