@@ -16,6 +16,7 @@ from projector.errors import StoreError, StoreUnavailable
 from projector.event_store import EventStore
 from projector.events import ExecutionCompleted, MessageAppended
 from projector.hygiene import Hygiene
+from projector.projection_runner import ProjectionRunner
 from projector.redaction import Redactor
 from tests.processes import become_nobody
 
@@ -98,11 +99,11 @@ def append_on_a_full_disk(pipe: Connection, place: str, stream: str) -> None:
         pipe.send(store.version(stream))
 
 
-def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: str) -> None:
+def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: str, lock_timeout: float) -> None:
     """Append as a user with few rights: once, then while the test has taken even those away, then with them again."""
     become_nobody()
     try:
-        store = open_sqlite(place, 0.2)
+        store = open_sqlite(place, lock_timeout)
     except StoreError as error:
         pipe.send(str(error))
         return
@@ -111,7 +112,7 @@ def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: st
         pipe.send("stored")
     pipe.recv()
     refusals = []
-    with closing(open_sqlite(place, 0.2)) as store:
+    with closing(open_sqlite(place, lock_timeout)) as store:
         for _ in range(2):
             try:
                 store.append(stream, [_message("meanwhile")])
@@ -121,3 +122,12 @@ def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: st
         pipe.recv()
         store.append(stream, [_message("after")])
         pipe.send(store.version(stream))
+
+
+def project_to(pipe: Connection, place: str, position: int, batch: int) -> None:
+    """Project until the tables are at this position, and tell it."""
+    with closing(open_sqlite(place)) as store:
+        runner = ProjectionRunner(store, store.datastore, batch=batch)
+        while runner.position < position:
+            runner.step()
+        pipe.send(runner.position)

@@ -34,11 +34,13 @@ def say(message: str) -> None:
 
 def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
     """One JSON value on a line of its own, flushed so that a reader of a pipe sees it at once."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    # What the output's encoding lacks is escaped the way JSON does it, or the line would no longer be JSON.
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(value, ensure_ascii=not unicode, default=str, separators=(",", ":")), flush=True)
+    text = (
+        value.model_dump_json() if isinstance(value, BaseModel) else json.dumps(value, ensure_ascii=False, default=str)
+    )
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        # What the encoding lacks must be escaped the way JSON does it, or the line would no longer be JSON.
+        text = json.dumps(json.loads(text))
+    print(text, flush=True)
 
 
 def is_plain() -> bool:

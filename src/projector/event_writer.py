@@ -34,7 +34,9 @@ class EventWriter:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._closing = threading.Event()
+        self._door = threading.Lock()
+        self._closed = False
+        self._giving_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._thread.start()
 
@@ -45,10 +47,11 @@ class EventWriter:
         writer was closed before it could serve. Appends of one thread keep their order.
         """
         future: Future[Appended] = Future()
-        if self._closing.is_set():
-            future.set_exception(StoreUnavailable("the event writer is closed"))
-        else:
-            self._waiting.put((Append(stream, tuple(events), expect), future))
+        with self._door:  # nothing may come after the mark that `close` leaves in the queue
+            if self._closed:
+                future.set_exception(StoreUnavailable("the event writer is closed"))
+            else:
+                self._waiting.put((Append(stream, tuple(events), expect), future))
         return future
 
     async def append(self, stream: str, events: Sequence[NewEvent], expect: Expectation = ANY) -> Appended:
@@ -57,11 +60,14 @@ class EventWriter:
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, for `timeout` seconds at most, and end the thread."""
-        if not self._closing.is_set():
+        with self._door:
+            if self._closed:
+                return
+            self._closed = True
             self._waiting.put(None)
-            self._thread.join(timeout)
-            self._closing.set()
-            self._thread.join(_LONGEST_PAUSE)
+        self._thread.join(timeout)
+        self._giving_up.set()
+        self._thread.join(_LONGEST_PAUSE)
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -69,10 +75,6 @@ class EventWriter:
             self._write(batch)
             if last:
                 break
-        while not self._waiting.empty():
-            left = self._waiting.get()
-            if left is not None:
-                _fail(left[1], StoreUnavailable("the event writer is closed"))
 
     def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         batch = [first]
@@ -87,19 +89,20 @@ class EventWriter:
         return batch, False
 
     def _write(self, batch: list[_Waiting]) -> None:
-        pause = _FIRST_PAUSE
+        pause = 0.0
+        refusal = StoreUnavailable("the event writer is closed")
         while True:
+            if self._giving_up.wait(pause):
+                for _, future in batch:
+                    _fail(future, refusal)
+                return
             try:
                 outcomes = self._store.append_batch([append for append, _ in batch])
                 break
             except StoreUnavailable as error:
-                if pause == _FIRST_PAUSE:
+                if not pause:
                     log.warning("appends wait for the store", waiting=len(batch), reason=str(error))
-                if self._closing.wait(pause):
-                    for _, future in batch:
-                        _fail(future, error)
-                    return
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                refusal, pause = error, min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             except Exception as error:  # one append that cannot be encoded must not fail its neighbours
                 if len(batch) == 1:
                     _fail(batch[0][1], error)

@@ -82,23 +82,25 @@ SHAPES: Final = (
 )
 
 
-# Triggers by a character that each of them holds: one look for it spares a look for each of them.
-_TRIGGERS: Final = {shape.trigger: next((sign for sign in "_-/." if sign in shape.trigger), "") for shape in SHAPES}
+# Shapes by a character that each of their triggers holds: one look for it spares a look for each of them.
 _GROUPS: Final = tuple(
-    (sign, tuple(trigger for trigger, of in _TRIGGERS.items() if of == sign))
-    for sign in sorted(set(_TRIGGERS.values()))
+    (sign, tuple(shape for shape in SHAPES if next((c for c in "_-/." if c in shape.trigger), "") == sign))
+    for sign in ("", "_", "-", "/", ".")
 )
+_TRIGGERS: Final = tuple((sign, tuple(dict.fromkeys(shape.trigger for shape in shapes))) for sign, shapes in _GROUPS)
 
 
 def may_hold_token(text: str) -> bool:
     """A quick look: False when there is surely no well-known token in the text."""
-    return any(sign in text and any(map(text.__contains__, triggers)) for sign, triggers in _GROUPS)
+    return any(sign in text and any(map(text.__contains__, triggers)) for sign, triggers in _TRIGGERS)
 
 
 def token_spans(text: str) -> Iterator[Span]:
     """Well-known tokens, anywhere in the text."""
-    for kind, trigger, pattern in SHAPES:
-        if trigger in text:
+    for sign, shapes in _GROUPS:
+        for kind, trigger, pattern in shapes if sign in text else ():
+            if trigger not in text:
+                continue
             group = pattern.groups
             for found in pattern.finditer(text):
                 # A digit tells a key from the name of a style sheet's class.
@@ -121,7 +123,7 @@ def private_key_spans(text: str) -> Iterator[Span]:
         return
     edges = list(_PEM_EDGE.finditer(text))
     done = 0
-    for this, following in zip(edges, [*edges[1:], None], strict=True):
+    for this, following in zip(edges, [*edges[1:], None], strict=False):
         begin: int | None = this.start()
         stop: int | None = this.end()
         if this[1] == "END":
@@ -206,8 +208,10 @@ def url_spans(text: str, lower: str) -> Iterator[Span]:
 
 # --- headers -------------------------------------------------------------------------------------------------------
 
-# `:` in a header, `=` in code, `,` in a list of pairs; the value may be quoted, or a bytes literal.
-_HEADER_ENDS: Final = r"[\"'\\]{0,8}[ \t]{0,4}[:=,][ \t]{0,4}(?:b(?=[\"']))?[\"'\\]{0,8}"
+# `:` in a header, `=` in code, `,` in a list of quoted pairs; the value may be quoted, or a bytes literal.
+_HEADER_ENDS: Final = (
+    r"(?:[\"'\\]{0,8}[ \t]{0,4}[:=]|[\"'\\]{1,8}[ \t]{0,4},)[ \t]{0,4}(?:b(?=[\"']))?[\"'\\]{0,8}"
+)
 _AUTHORIZATION: Final = re.compile(rf"authorization{_HEADER_ENDS}")
 _COOKIE: Final = re.compile(rf"cookie{_HEADER_ENDS}([a-z0-9_.-]{{1,64}}=[^\r\n\"']+)")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9-]{2,24}[ \t]{1,4}")

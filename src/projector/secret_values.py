@@ -68,13 +68,12 @@ def is_secret_variable(name: str) -> bool:
 
 # --- values --------------------------------------------------------------------------------------------------------
 
+# Each way to begin is a plain literal, which keeps the search fast; whose key it is, is looked at afterwards.
 _NAME: Final = (
-    r"(?:api[ _-]?key"
-    r"|(?:access|account|private|secret|encryption|signing|master|auth|shared|storage|license|service|openai|anthropic"
-    r"|stripe|fernet|deploy|hmac|jwt|ssh)[ _-]?key"
-    r"|secret|token|passw(?:or)?d|passphrase|(?<=_)pass|pwd|credentials?)"
-    r"(?:[_-](?:base|value|prod|production|dev|test|live|staging|old|new|primary|secondary|b64|base64))?[0-9]?"
+    r"(?:key(?P<key>)|secret|token|passw(?:or)?d|passphrase|pass(?<=_pass)|pwd|credentials?)"
+    r"(?:[_-](?:base|value|prod|production|dev|test|live|staging|old|new|primary|secondary|b64|base64|bytes))?[0-9]?"
 )
+_OWNERS_OF_KEYS: Final = tuple(sorted(_KEY_OWNERS - {"client", "app", "subscription", "session"}))
 _ASSIGNMENT: Final = re.compile(
     rf"{_NAME}(?:[\"'\\]{{1,8}}\]?)?"
     # with a type between the name and the value, as in `password: str = "…"`; the other signs; an XML element
@@ -87,12 +86,13 @@ _OPENING: Final = re.compile(r"[\[(]?(?:[bf](?=[\"']))?(\\{0,7})([\"'])")
 _UNQUOTED: Final = re.compile(r"[^\s\"'<>&;]++")
 _BEGINNING: Final = re.compile(r"[^\s\"'<>&;]{1,256}+")
 _TRAILING: Final = ",.)]}:!?\\"
+_REST_OF_QUOTED: Final = {'"': re.compile(r'[^"\n]*+'), "'": re.compile(r"[^'\n]*+")}
 _HORIZON: Final = 8192
 
 _CODE: Final = re.compile(
     r"[A-Za-z_.]+[\[({|].*|(?:self|cls|os|ctx|cfg|conf|config|settings?|request|args|env|app|data|[A-Z]\w*)(?:\.\w+)+"
     r"|(?:[A-Za-z_]+\.)*(?:[A-Za-z_]*_)?(?:token|secret|password|passwd|pwd|key|credentials?|auth)"
-    r"|[a-z]+(?:Token|Password|Secret|Key|Credentials?)",
+    r"|[a-z]+(?:Token|Password|Secret|Key|Credentials?)|[A-Z]+_[A-Z_]+",
     re.DOTALL,
 )
 _PATH: Final = re.compile(
@@ -103,6 +103,9 @@ _PATH: Final = re.compile(
 _ALPHABETIC: Final = re.compile(r"[A-Za-z_.'|-]+")
 _NUMERIC: Final = re.compile(r"[0-9][0-9.,_]*")
 _END_OF_VALUE: Final = re.compile(r"[ \t]*(?:[\r\n,;)}\]\"'<#]|\\n|\Z)")
+_END_OF_LINE: Final = re.compile(r"[ \t]*(?:[\r\n;#]|\\n|\Z)")
+# After a closing quote: the name and the sign were the end of a string, such as the prompt "Password: ".
+_AFTER_A_STRING: Final = re.compile(r"[ \t]*(?:,\s|\)|\+ |% |\.format|[\r\n]|\Z)")
 _NOT_A_VALUE: Final = words(
     "none null nil true false undefined str string text bytes int integer float number bool boolean any object "
     "optional required missing invalid incorrect wrong expired empty unset redacted hidden masked omitted "
@@ -121,15 +124,23 @@ def assigned_spans(text: str, lower: str) -> Iterator[Span]:
     for pattern in (_ASSIGNMENT, _FLAG):
         done = 0
         for found in pattern.finditer(lower):
-            if found.start() < done:
+            if found.start() < done or (found["key"] is not None and not _is_owned(lower, found.start("key"))):
                 continue
             judged += 1
             start, stop = _value_at(text, found.end())
             if start < stop and (judged > JUDGED_AT_MOST or _is_secret(text, found, start, stop)):
                 if start == found.end():
                     stop = max(stop, _end_of_run(text, start))
+                elif stop == start + _HORIZON:
+                    rest = _REST_OF_QUOTED[text[start - 1]].match(text, stop)
+                    stop = rest.end() if rest else stop
                 done = stop
                 yield Span(start, stop, "")
+
+
+def _is_owned(lower: str, stop: int) -> bool:
+    """Whether the key whose name ends here is one that opens something, such as an API key."""
+    return lower[max(stop - 20, 0) : stop - len("key")].rstrip(" _-").endswith(_OWNERS_OF_KEYS)
 
 
 def _value_at(text: str, at: int) -> tuple[int, int]:
@@ -159,8 +170,9 @@ def _end_of_run(text: str, start: int) -> int:
 
 def _is_secret(text: str, found: re.Match[str], start: int, stop: int) -> bool:
     """Tell a secret from what else stands after such a name: types, code, placeholders, prose, paths, counts."""
-    value = text[start : min(stop, start + 256)]
-    if len(value) < 4 or value.lower() in _NOT_A_VALUE or is_masked(value):
+    whole = text[start : min(stop, start + 256)]
+    value = whole.lstrip("`([").rstrip("`")
+    if len(value) < 4 or value.lower() in _NOT_A_VALUE or is_masked(whole) or is_masked(value):
         return False
     label = found[0]
     flag = label.startswith("--")
@@ -169,8 +181,14 @@ def _is_secret(text: str, found: re.Match[str], start: int, stop: int) -> bool:
     # "Unexpected token: …" is a parser speaking.
     before = text[max(found.start() - 1, 0) : found.start()]
     prose = label.startswith("token") and ":" in label and not before.strip(" \t\r\n(")
-    if start > found.end() and not prose:
-        return True
+    compared = "==" in label
+    if label.endswith(">") and not text.startswith("</", stop):
+        return False
+    if start > found.end():
+        if _AFTER_A_STRING.match(text, start) and not label.rstrip("=: \t").endswith(('"', "'")):
+            return False
+        if not prose and not compared:
+            return True
     if _NUMERIC.fullmatch(value):
         return len(value) >= (4 if password else 8 if label.startswith("secret") else 16)
     if start == found.end() and (_PATH.fullmatch(value) or _CODE.fullmatch(value)):
@@ -178,5 +196,6 @@ def _is_secret(text: str, found: re.Match[str], start: int, stop: int) -> bool:
     if _ALPHABETIC.fullmatch(value):
         if assigned:
             return password or len(value) >= 8
-        return flag or (password and _END_OF_VALUE.match(text, stop) is not None)
-    return len(value) >= (8 if prose else 4 if password else 6)
+        end = _END_OF_LINE if "=" in label else _END_OF_VALUE
+        return flag or (password and not compared and end.match(text, stop) is not None)
+    return len(value) >= (8 if prose or compared else 4 if password else 6)

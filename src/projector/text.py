@@ -20,6 +20,7 @@ _ESCAPE_SEQUENCE: Final = re.compile(
 )
 _LINE_BREAK: Final = re.compile("\r\n?|[\x0b\x0c\x85]")
 _CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 SAMPLE: Final = 512 * 1024
@@ -44,8 +45,13 @@ def clean_text(text: str) -> str:
     text = _LINE_BREAK.sub("\n", text)
     text = _CONTROL.sub("", text)
     if _SURROGATE.search(text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        text = _PAIR.sub(_joined, text)
+        text = _SURROGATE.sub("\ufffd", text)
     return text
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def type_name(value: object) -> str:

@@ -45,7 +45,7 @@ async def watch_all(settings: StoreSettings, *, after: int | None, as_json: bool
     with closing(open_existing_store(settings)) as store:
         if after is None:
             after = await asyncio.to_thread(store.head)
-        say(f"watching every execution from position {after} on; Ctrl-C ends it")
+            say(f"watching every execution from position {after} on; Ctrl-C ends it")
         async for change in follow_all(store, after=after, poll_interval=settings.poll_interval):
             tell(change)
 

@@ -40,6 +40,7 @@ class Evidence(BaseModel):
     last_event_at: str = ""
     steps: int = 0
     cancellation_requested: bool = False
+    cancellation_reason: str = ""
     runners: tuple[RunnerFact, ...] = ()
 
     @property

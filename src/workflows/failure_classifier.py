@@ -82,7 +82,7 @@ def _finished_after_all(case: _Case) -> Verdict | None:
 def _cancelled(case: _Case) -> Verdict | None:
     asked = case.evidence.cancellation_requested or any(link.retry_state == "CANCEL_REQUESTED" for link in case.chain)
     if asked and case.first("cancelled"):
-        return Cancelled("on request")
+        return Cancelled(case.evidence.cancellation_reason or "on request")
     if case.chain and case.chain[0].kind == "cancelled":
         return Cancelled("on request, in Temporal")
     return None

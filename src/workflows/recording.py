@@ -23,6 +23,7 @@ from projector.event_writer import EventWriter
 from projector.events import (
     AttemptFailed,
     AttemptFinished,
+    CancellationRequested,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
@@ -119,7 +120,10 @@ class Recording:
         status = fold(None, history) or ExecutionStatus(execution_id=record.execution_id)
         finished = next((r.event for r in reversed(history) if isinstance(r.event, AttemptFinished)), None)
         failed = next((r.event for r in reversed(history) if isinstance(r.event, AttemptFailed)), None)
-        last = next((r for r in reversed(history) if r.writer.startswith("runner:")), None)
+        asked = next((r.event for r in reversed(history) if isinstance(r.event, CancellationRequested)), None)
+        by_runner = (r for r in reversed(history) if r.writer.startswith("runner:"))
+        # What the agent did last: the end of its attempt is what is being judged.
+        last = next((r for r in by_runner if not isinstance(r.event, AttemptFailed)), None)
         runners: tuple[Runner, ...] = ()
         if record.chain:
             async with Queries(self.store.path) as queries:
@@ -137,7 +141,8 @@ class Recording:
             last_event=last.type if last else status.last_event,
             last_event_at=_clock(last.time if last else status.last_event_at),
             steps=status.events_processed,
-            cancellation_requested=status.cancellation_requested,
+            cancellation_requested=asked is not None,
+            cancellation_reason=asked.reason if asked else "",
             runners=tuple(_fact(runner) for runner in runners),
         )
 

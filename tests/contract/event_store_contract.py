@@ -18,7 +18,14 @@ import pytest
 from projector.envelope import END_EVENT_ID, RecordedEvent, execution_stream, runner_stream
 from projector.errors import StoreUnavailable, VersionConflict
 from projector.event_store import ANY, NO_STREAM, Append, Appended, EventStore, Expectation, exactly
-from projector.events import ExecutionCompleted, MessageAppended, RunnerReady, ToolCallFinished, ToolCallStarted
+from projector.events import (
+    ExecutionCompleted,
+    MessageAppended,
+    RunnerReady,
+    ToolCallFinished,
+    ToolCallStarted,
+    WritableEvent,
+)
 from projector.text import clean_text
 from tests.histories import (
     ATTEMPT,
@@ -261,7 +268,7 @@ class EventStoreContract:
     # --- the door ---
 
     def test_hostile_text_is_clean_when_it_is_read(self, store: EventStore) -> None:
-        hostile = [
+        hostile: list[WritableEvent] = [
             MessageAppended(role="assistant", text="before\0after \ud83d\ude00 \ud83d \x1b[2J\x1b]0;title\x07 \x9b31m"),
             MessageAppended(role="\x00", text="x" * 10_000_000),
             ToolCallStarted(

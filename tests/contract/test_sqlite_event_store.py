@@ -17,7 +17,6 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from projector.engines.sqlite import SqliteEventStore
 from projector.engines.sqlite_datastore import APPLICATION_ID, SCHEMA_VERSION
-from projector.envelope import execution_stream
 from projector.errors import StoreError, StoreMissing, StoreUnavailable
 from projector.hygiene import Hygiene
 from projector.redaction import Redactor
@@ -182,7 +181,7 @@ def shared_folder() -> Iterator[Path]:
 
 def test_a_file_that_was_made_unwritable_and_healed_takes_events_again(shared_folder: Path) -> None:
     place = shared_folder / "store.db"
-    with child(append_where_nothing_may_be_written, str(place), REEF) as writer:
+    with child(append_where_nothing_may_be_written, str(place), REEF, 0.2) as writer:
         assert writer.hear() == "stored"
         for path in shared_folder.iterdir():
             path.chmod(0o444)
@@ -301,7 +300,7 @@ def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_which_nothing_may_be_written_is_refused_at_once(shared_folder: Path) -> None:
     shared_folder.chmod(0o555)
     began = time.monotonic()
-    with child(append_where_nothing_may_be_written, str(shared_folder / "store.db"), execution_stream("x")) as writer:
+    with child(append_where_nothing_may_be_written, str(shared_folder / "store.db"), REEF, 30.0) as writer:
         assert "unable to open database file" in writer.hear()
     assert time.monotonic() - began < 5, "waiting cannot help"
     assert list(shared_folder.iterdir()) == []

@@ -184,7 +184,7 @@ def append_unreadable(path: Path, execution_id: str) -> None:
             "SELECT ?, MAX(originator_version) + 1, 'KrakenSighted', ? FROM stored_events WHERE originator_id = ?",
             (
                 stream,
-                b'{"id": "kraken", "time": "2026-03-14T06:00:09Z", "writer": "runner:kraken", "attempt": 1, "data": {}}',
+                b'{"id": "kraken", "time": "2026-03-14T06:00:09Z", "writer": "runner:kraken", "data": {}}',
                 stream,
             ),
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from contextlib import closing
+from typing import Final
 
 import pytest
 
@@ -24,13 +25,16 @@ from tests.service.conftest import (
     TORN_LOGBOOK,
     WRECK,
     CommandLine,
+    append,
+    open_store,
 )
 
-PROMISED_BY_SHOW = set(
-    "execution_id phase agent session_id thread_id attempt runner code category message remedy retryable cause evidence "
-    "condition in_flight events_processed messages tool_calls late_events requested_at started_at finished_at version "
-    "position".split()
-)
+PROMISED_BY_SHOW: Final = {
+    *("execution_id", "phase", "agent", "session_id", "thread_id", "attempt", "runner"),
+    *("code", "category", "message", "remedy", "retryable", "cause", "evidence", "condition", "in_flight"),
+    *("events_processed", "messages", "tool_calls", "late_events"),
+    *("requested_at", "started_at", "finished_at", "version", "position"),
+}
 
 
 def test_a_list_is_newest_first_with_a_reason_for_every_execution_that_has_one(fleet: CommandLine) -> None:
@@ -150,12 +154,9 @@ def test_show_at_a_version_tells_the_status_as_it_was(fleet: CommandLine) -> Non
     assert fleet("show", WRECK, "--at", str(len(SHIPWRECK)), "--json").out == fleet("show", WRECK, "--json").out
 
 
-def test_show_of_what_is_not_projected_yet_is_right_all_the_same(alone: CommandLine, tmp_path: Path) -> None:
-    from tests.service.conftest import append, open_store
-
-    store = open_store(alone.store)
-    append(store, WRECK, *SHIPWRECK)
-    store.close()
+def test_show_of_what_is_not_projected_yet_is_right_all_the_same(alone: CommandLine) -> None:
+    with closing(open_store(alone.store)) as store:
+        append(store, WRECK, *SHIPWRECK)
     assert alone("show", WRECK, "--json").object["code"] == "E401"
 
 
@@ -174,7 +175,8 @@ def test_events_are_one_line_each_in_their_order(fleet: CommandLine) -> None:
 def test_events_as_json_have_their_envelope(fleet: CommandLine) -> None:
     lines = fleet("events", SURVEY, "--json").lines
     assert [line["version"] for line in lines] == list(range(1, len(VOYAGE) + 1))
-    assert all(line.keys() == set("position version type time writer attempt data".split()) for line in lines)
+    envelope = {"position", "version", "type", "time", "writer", "attempt", "data"}
+    assert all(line.keys() == envelope for line in lines)
     assert lines[0]["data"]["input"] == "Sound the north reef."
 
 

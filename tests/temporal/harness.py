@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from projector.engines.sqlite import SqliteEventStore
 from projector.envelope import RecordedEvent, execution_stream
-from projector.events import TerminalEvent, Timeouts
+from projector.events import Timeouts
 from projector.execution_status import ExecutionStatus, fold
 from projector.failures import Failure
 from projector.opening import hygiene_from_environment, open_store
@@ -117,14 +117,12 @@ class Harness:
         """Wait for the execution's end."""
         return (await self.until(execution_id, lambda change: change.status.phase.is_terminal, within=within)).status
 
-    async def until_late(self, execution_id: str, kind: str, *, within: float = 20.0) -> RecordedEvent:
-        """Wait for an event after the end, which no stream delivers."""
+    async def until_stored(self, execution_id: str, kind: type, *, within: float = 20.0) -> RecordedEvent:
+        """Wait for an event that may come after the end, where streams no longer look."""
         async with asyncio.timeout(within):
             while True:
-                history = await self.history(execution_id)
-                ended = next(at for at, record in enumerate(history) if isinstance(record.event, TerminalEvent))
-                for record in history[ended:]:
-                    if record.type == kind:
+                for record in await self.history(execution_id):
+                    if isinstance(record.event, kind):
                         return record
                 await asyncio.sleep(0.02)
 

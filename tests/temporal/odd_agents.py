@@ -37,6 +37,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "NaN": lambda: {"depth": float("nan"), "height": float("inf")},
     "half a whale": lambda: {"seen": "half a whale \ud83d"},
     "a NUL": lambda: {"log": "before\0after"},
+    "a set of bytes": lambda: {b"anchor"},
     "1 MB": lambda: "x" * 1_000_000,
 }
 

@@ -90,16 +90,18 @@ async def test_executions_that_fail_alike_are_one_group(ship: Harness, blunder: 
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "says", "remedy"),
+    ("name", "code", "says", "remedy", "retryable"),
     [
-        ("asks_the_shore", "E402", "ProviderUnavailable: the shore station is overloaded", "30 s"),
-        ("lost_its_papers", "E501", "ConfigurationError: CHART_FOLDER is not set", "configuration"),
+        ("asks_the_shore", "E402", "ProviderUnavailable: the shore station is overloaded", "30 s", True),
+        ("lost_its_papers", "E501", "ConfigurationError: CHART_FOLDER is not set", "configuration", False),
     ],
 )
-async def test_an_agent_may_say_whose_fault_it_is(ship: Harness, name: str, code: str, says: str, remedy: str) -> None:
+async def test_an_agent_may_say_whose_fault_it_is(
+    ship: Harness, name: str, code: str, says: str, remedy: str, retryable: bool
+) -> None:
     failure = failure_of(await ship.run(name))
 
     assert failure.code == code
     assert says in failure.message
     assert remedy in failure.remedy
-    assert failure.retryable
+    assert failure.retryable is retryable

@@ -28,10 +28,10 @@ ROOMY: Final = Timeouts(schedule_to_start=30, heartbeat=2, start_to_close=90)
 async def test_an_agent_that_runs_too_long_is_e301_and_its_runner_lets_it_go(ship: Harness) -> None:
     status = await ship.run("drifts", timeouts=BRIEF)
     failure = failure_of(status)
-    left = (await ship.until_late(status.execution_id, "AttemptFailed")).event
+    left = (await ship.until_stored(status.execution_id, AttemptFailed)).event
 
     assert (failure.code, failure.category) == ("E301", "execution_timed_out")
-    assert "longer than its limit of 1.5 s (last event: " in failure.message
+    assert "longer than its limit of 1.5 s (last event: ProgressReported at " in failure.message
     assert "--start-to-close" in failure.remedy
     assert isinstance(left, AttemptFailed)
     assert (left.report.kind, left.report.type) == ("cancelled", "Abandoned")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from projector.envelope import RecordedEvent
-from projector.events import ExecutionFailed, MessageAppended, Timeouts
+from projector.events import AttemptFailed, ExecutionFailed, MessageAppended, Timeouts
 from projector.execution_status import ExecutionStatus, Phase
 from projector.streams import StatusChange
 from tests.temporal.agents import MESSAGES_BEFORE_THE_DIVE
@@ -140,7 +140,7 @@ async def test_a_frozen_runner_that_wakes_after_the_verdict_changes_nothing(bare
         runner.process.send_signal(signal.SIGSTOP)
         status = await bare.end(execution_id)
         runner.process.send_signal(signal.SIGCONT)
-        await bare.until_late(execution_id, "AttemptFailed")
+        await bare.until_stored(execution_id, AttemptFailed)
 
     late = await bare.status(execution_id)
     assert failure_of(status).code == "E203"

@@ -56,7 +56,7 @@ def _closed_port() -> str:
 
 BROKEN: Final[dict[str, Broken]] = {
     "raises-import-error": Broken(
-        'ImportError: test', hint="an installed package has another version", module='raise ImportError("test")\n' + AGENT
+        "ImportError: test", hint="an installed package has another version", module='raise ImportError("test")\n' + AGENT
     ),
     "missing-package": Broken(
         "ModuleNotFoundError: No module named 'astrolabe_of_the_ancients'",
@@ -81,7 +81,7 @@ BROKEN: Final[dict[str, Broken]] = {
         module="async def agent(task):\n    return 'aye'\n",
     ),
     "syntax-error": Broken(
-        "SyntaxError: invalid syntax (", hint="saved half edited", module="async def agent(task):\n    yield = 4\n"
+        "SyntaxError: invalid syntax (", hint="saved half edited", module="async def agent(task):\n    steer = = 4\n"
     ),
     "exits": Broken(
         "SystemExit: 3",

@@ -120,9 +120,9 @@ class Datastore(SQLiteDatastore):
                 with self.transaction(commit=False) as cursor:
                     found = _marks(cursor)
                 break
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 # Switching a new file to WAL is refused at once while another process does the same.
-                if time.monotonic() > deadline:
+                if "locked" not in str(error.__cause__) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
         check_marks(path, *found, create=create)

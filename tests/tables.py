@@ -1,0 +1,61 @@
+"""The query tables as tests look at them: every byte of every row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.envelope import execution_id_of
+from projector.execution_status import ExecutionStatus, fold
+from projector.projection_runner import ProjectionRunner
+from projector.projections.tables import QUERY_TABLES
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def rows(store: SqliteEventStore) -> Rows:
+    """All rows of all query tables, in the order of their keys."""
+    with store.datastore.transaction(commit=False) as cursor:
+        found = {}
+        for table in QUERY_TABLES:
+            cursor.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+            found[table] = [tuple(row) for row in cursor.fetchall()]
+        return found
+
+
+def change(store: SqliteEventStore, statement: str, *parameters: Any) -> None:
+    """Meddle with the database."""
+    with store.datastore.transaction(commit=True) as cursor:
+        cursor.execute(statement, parameters)
+
+
+def insert_raw(store: SqliteEventStore, stream: str, topic: str, state: bytes) -> None:
+    """Put an event into the store past its door, as a later version or a broken disk might."""
+    stored = StoredEvent(stream, store.version(stream) + 1, topic, state)
+    with store.datastore.transaction(commit=True) as cursor:
+        store.recorder.insert(cursor, [stored], [f"raw-{stored.originator_version}"])
+
+
+def project(store: SqliteEventStore, *, batch: int = 500) -> ProjectionRunner:
+    """Bring the query tables up to the head of the store."""
+    runner = ProjectionRunner(store, store.datastore, batch=batch)
+    assert runner.catch_up() == store.head()
+    return runner
+
+
+def statuses(store: SqliteEventStore) -> dict[str, ExecutionStatus]:
+    """The statuses in the table, by id."""
+    return {row[0]: ExecutionStatus.model_validate_json(row[-1]) for row in rows(store)["executions"]}
+
+
+def folded(store: SqliteEventStore) -> dict[str, ExecutionStatus]:
+    """The statuses as the store itself says they are, by id."""
+    found: dict[str, ExecutionStatus] = {}
+    for record in store.tail(after=0, limit=1_000_000):
+        if (execution_id := execution_id_of(record.stream)) is not None:
+            status = fold(found.get(execution_id), [record])
+            assert status is not None
+            found[execution_id] = status
+    return found
