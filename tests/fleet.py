@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator
 
+from projector.catalogue import Code
 from projector.envelope import NewEvent, execution_stream, runner_stream
 from projector.event_store import Append, EventStore
 from projector.events import (
@@ -17,7 +18,7 @@ from projector.events import (
     RunnerStopped,
     WritableEvent,
 )
-from projector.failures import Cause, Code, ErrorReport
+from projector.failures import Cause, ErrorReport
 from tests.histories import (
     AGENT,
     AGROUND,

@@ -86,7 +86,13 @@ TOKENS: Final = (
 SETTINGS: Final = (
     _named("aws secret", "aws_secret_access_key = ", "wJalrXUtnF" + "/K7MDENG+" + "bPxRfiCYMADEUPKEY3zz"),
     _named("azure account key", "AccountName=lamp;AccountKey=", MIXED * 4 + "+/==", ";EndpointSuffix=example.net"),
-    _named("azure signature", "https://lamp.example/c?sv=2024&sig=", MIXED + "%2F%2BabcdefghIJ%3D", "&se=9", "url-signature"),
+    _named(
+        "azure signature",
+        "https://lamp.example/c?sv=2024&sig=",
+        MIXED + "%2F%2BabcdefghIJ%3D",
+        "&se=9",
+        "url-signature",
+    ),
     _named("bearer", "Authorization: Bearer ", MIXED + MIXED, kind="bearer-token"),
     _named("basic", "Authorization: Basic ", base64.b64encode(b"keeper:f0gh0rn-at-n1ght").decode(), kind="basic-auth"),
     _named("url password", "https://keeper:", "f0gh0rn-at-n1ght", "@lamp.example/status", "url-password"),

@@ -83,11 +83,13 @@ class ProjectionRunner:
             records = [record for record in records if record.position <= upto]
         if not records:
             return 0
+        known = self._known
         try:
             self._project(records, self._fold_all)
         except StoreError:
             raise
         except Exception:  # one row that cannot be written must not stop the others: find it and park it
+            self._known = known
             self._project(records, self._fold_one_by_one)
         return len(records)
 
@@ -150,7 +152,8 @@ class ProjectionRunner:
             elif record.stream.startswith(RUNNER_STREAMS):
                 runner_id = record.stream.removeprefix(RUNNER_STREAMS)
                 held = changes.runners.get(runner_id) or self._tables.runner(cursor, runner_id)
-                changes.runners[runner_id] = runners.fold(held, record)
+                if held is None or record.position > held.position:
+                    changes.runners[runner_id] = runners.fold(held, record)
         except StoreError:
             raise
         except Exception as error:
@@ -158,6 +161,8 @@ class ProjectionRunner:
 
     def _fold_execution(self, cursor: SQLiteCursor, execution_id: str, record: RecordedEvent, changes: Changes) -> None:
         before = self._status(cursor, execution_id, changes)
+        if before is not None and record.position <= before.position:
+            return
         after = evolve(before, record)
         failure = failure_groups.failure_that_ended(before, after)
         if failure is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from projector.engines.sqlite import SqliteEventStore
-from projector.engines.sqlite_datastore import Datastore
+from projector.engines.sqlite_datastore import Datastore, translated
 from projector.errors import StoreUnavailable
 from projector.projection_runner import ProjectionRunner
 from projector.projections.tables import PROJECTOR, QUERY_TABLES, REBUILDS, QueryTables
@@ -49,7 +49,9 @@ def rebuild(store: SqliteEventStore, *, verify_only: bool = False) -> RebuildRep
     Raises StoreError. Safe while a projector runs: it goes on from the exchanged rows.
     """
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="rebuild-", dir=store.path.absolute().parent) as folder:
+    if not verify_only:
+        QueryTables(store.datastore).create_table()  # should one have been dropped
+    with _folder_beside(store.path) as folder:
         fresh = Path(folder) / "tables.db"
         datastore = Datastore(fresh)
         try:
@@ -60,6 +62,15 @@ def rebuild(store: SqliteEventStore, *, verify_only: bool = False) -> RebuildRep
         finally:
             datastore.close()
     return RebuildReport(position, time.monotonic() - began, differences)
+
+
+def _folder_beside(path: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="rebuild-", dir=path.absolute().parent)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the query tables of {path} could not be rebuilt, for new ones cannot be made beside it: {error.strerror}"
+        ) from error
 
 
 def _settle(
@@ -91,6 +102,8 @@ def _settle(
         return reached, differences
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the query tables of {store.path} could not be rebuilt: {error}; try again") from error
+    except sqlite3.DatabaseError as error:
+        raise translated(store.path, error) from error
     finally:
         connection.close()
 

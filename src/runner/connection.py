@@ -8,6 +8,8 @@ its address.
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError
 
 from projector.errors import EngineUnreachable
@@ -25,7 +27,19 @@ from projector.errors import EngineUnreachable
 ADDRESS_FILE: Final = "temporal.address"
 DEFAULT_ADDRESS: Final = "localhost:7233"
 _PAUSE: Final = 0.25
+_INNERMOST: Final = re.compile(r'(?:message|error): "([^"]+)"')
 _ANSWER_WITHIN: Final = timedelta(seconds=5)
+
+
+class TemporalUnreachable(EngineUnreachable):
+    """Temporal does not answer, or refuses. `what` says so in a few words, without what to do."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.what = f"no connection to {address}: {reason}"
+        super().__init__(
+            f"there is {self.what}; check that Temporal runs and that TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE are "
+            "right, or start one with `execution-status up`"
+        )
 
 
 def configured_address() -> str | None:
@@ -36,7 +50,7 @@ def configured_address() -> str | None:
 async def connect(data_dir: Path, *, timeout: float, identity: str, runtime: Runtime | None = None) -> Client:
     """Connect and make sure that the namespace answers, trying again for `timeout` seconds.
 
-    Raises EngineUnreachable, which names the address, the reason and what to check.
+    Raises TemporalUnreachable, which names the address, the reason and what to check.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -56,11 +70,7 @@ async def connect(data_dir: Path, *, timeout: float, identity: str, runtime: Run
             return client
         except (RuntimeError, RPCError, TimeoutError, OSError, ValueError) as error:
             if time.monotonic() + _PAUSE > deadline:
-                raise EngineUnreachable(
-                    f"Temporal at {address} cannot be reached or refuses: {_reason(error)}; check that it "
-                    "runs and that TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE are right, or start one with "
-                    "`execution-status up`"
-                ) from error
+                raise TemporalUnreachable(address, _reason(error)) from error
             await asyncio.sleep(_PAUSE)
 
 
@@ -75,13 +85,18 @@ _shared: list[Runtime] = []
 
 
 def _runtime() -> Runtime:
-    """One runtime a process; it must outlive its clients."""
+    """One runtime a process; it must outlive its clients. What its core logs goes through our own redacted log."""
     if not _shared:
-        _shared.append(Runtime(telemetry=TelemetryConfig()))
+        forwarding = LogForwardingConfig(logger=logging.getLogger("temporal.core"))
+        level = TelemetryFilter(core_level="WARN", other_level="ERROR")
+        _shared.append(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=level, forwarding=forwarding))))
     return _shared[0]
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error).strip().splitlines()[0][:300] or type(error).__name__
+    said = str(error).strip()
+    # The core prints nested Rust structures; the innermost text is what a person needs.
+    innermost = _INNERMOST.findall(said)
+    return innermost[-1] if innermost else said.partition("\n")[0][:300] or type(error).__name__

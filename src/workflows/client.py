@@ -166,7 +166,7 @@ class ExecutionClient:
                 rpc_timeout=_RPC_TIMEOUT,
             )
         except (EngineUnreachable, RPCError, TemporalError, RuntimeError) as error:
-            reason = self._hygiene.text(error).text
+            reason = self._hygiene.text(getattr(error, "what", error)).text
             cause = Cause(type=type(error).__name__, message=reason)
             failure = build_failure(
                 Code.ENGINE_UNAVAILABLE, cause=cause, headline=reason, evidence=(f"client: {cause}",)

@@ -222,9 +222,11 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="what was shown", title_justify="left", show_lines=True)
-    for column in ("scenario", "code", "seconds from fault to FAILED", "message"):
-        table.add_column(column, overflow="fold")
+    table = Table(title="what was shown", title_justify="left", show_lines=True, expand=True)
+    table.add_column("scenario", ratio=3)
+    table.add_column("code")
+    table.add_column("seconds from\nfault to FAILED", justify="right")
+    table.add_column("message", ratio=5, overflow="fold")
     for outcome in outcomes:
         status = outcome.status
         message = status.failure.message if status and status.failure else ""

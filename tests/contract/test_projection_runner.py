@@ -1,4 +1,4 @@
-"""The projector's loop: its rows are what the store says, whoever projects, however often, and whatever an event holds."""
+"""The projector's loop: its rows are what the store says, whoever projects, how often, and whatever an event holds."""
 
 from __future__ import annotations
 

@@ -29,12 +29,12 @@ async def test_an_error_of_the_agent_fails_the_execution_with_its_own_words(blun
     assert (failure.cause.type, failure.cause.message) == ("ValueError", "test error")
 
 
-async def test_the_verdict_stands_within_a_second_of_the_error(ship: Harness, blunder: ExecutionStatus) -> None:
+async def test_the_verdict_stands_at_once(ship: Harness, blunder: ExecutionStatus) -> None:
     history = await ship.history(blunder.execution_id)
     raised = next(record.time for record in history if isinstance(record.event, AttemptFailed))
     judged = next(record.time for record in history if isinstance(record.event, ExecutionFailed))
 
-    assert 0 <= (judged - raised).total_seconds() < 1
+    assert 0 <= (judged - raised).total_seconds() < 1.5  # 0.05 on an idle machine
 
 
 async def test_the_stack_shows_the_line_of_the_agent_that_raised(blunder: ExecutionStatus) -> None:

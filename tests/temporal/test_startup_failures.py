@@ -18,7 +18,7 @@ from projector.projections.runners import Runner
 from projector.queries import Queries
 from tests.temporal.harness import Harness, failure_of
 
-PATIENT: Final = Timeouts(schedule_to_start=10, heartbeat=2, start_to_close=10)
+PATIENT: Final = Timeouts(schedule_to_start=5, heartbeat=2, start_to_close=10)
 IMPATIENT: Final = Timeouts(schedule_to_start=1, heartbeat=2, start_to_close=10)
 AGENT: Final = "async def agent(task):\n    yield 'aye'\n"
 
@@ -108,32 +108,35 @@ BROKEN: Final[dict[str, Broken]] = {
 }
 
 
-async def _outcome(bare: Harness, folder: Path, queue: str, broken: Broken, *, waits_first: bool) -> Outcome:
+async def _fails_to_start(bare: Harness, folder: Path, queue: str, broken: Broken) -> tuple[int, str]:
+    """The runner's exit code, and what its log says."""
     folder.mkdir()
     (folder / "cargo.py").write_text(broken.module)
-    execution_id = None
-    if waits_first:
-        execution_id = await bare.start("surveyor", queue=queue, timeouts=PATIENT)
-        await bare.until_event(execution_id, RunnerAwaited)
     async with bare.starting_runner(broken.agent, queue=queue, extra=broken.extra, cwd=folder) as runner:
-        code = await runner.exits()
-    if execution_id is None:
-        execution_id = await bare.start("surveyor", queue=queue, timeouts=IMPATIENT)
+        return await runner.exits(), runner.said()
+
+
+async def _outcome(bare: Harness, queue: str, ended: tuple[int, str], execution_id: str | None = None) -> Outcome:
+    execution_id = execution_id or await bare.start("surveyor", queue=queue, timeouts=IMPATIENT)
     status = await bare.end(execution_id)
     async with Queries(bare.settings.store_path) as queries:
         known = await queries.runners(queue)
-    return Outcome(code, runner.said(), known[0] if known else None, status)
+    return Outcome(*ended, known[0] if known else None, status)
 
 
 @pytest.fixture(scope="module")
 async def outcomes(bare: Harness, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """All of them; the execution waits before its runner is started in the first, and after in the others."""
     folder = tmp_path_factory.mktemp("broken")
-    told = await asyncio.gather(
-        *(
-            _outcome(bare, folder / name, name, broken, waits_first=name == "raises-import-error")
-            for name, broken in BROKEN.items()
-        )
-    )
+    (first, broken), *others = BROKEN.items()
+    waiting = await bare.start("surveyor", queue=first, timeouts=PATIENT)
+    await bare.until_event(waiting, RunnerAwaited)
+    ended = await _fails_to_start(bare, folder / first, first, broken)
+
+    async def one(queue: str, broken: Broken) -> Outcome:
+        return await _outcome(bare, queue, await _fails_to_start(bare, folder / queue, queue, broken))
+
+    told = await asyncio.gather(_outcome(bare, first, ended, waiting), *(one(*item) for item in others))
     return dict(zip(BROKEN, told, strict=True))
 
 
@@ -193,7 +196,8 @@ async def test_a_runner_without_a_store_still_tells_its_log_and_its_executions_e
     (tmp_path / "hold").write_text("full of barrels")
     nowhere = {"EXECUTION_STATUS_STORE": str(tmp_path / "hold" / "store.db")}
 
-    outcome = await _outcome(bare, tmp_path / "cargo", "no-store", Broken("", extra=nowhere), waits_first=False)
+    ended = await _fails_to_start(bare, tmp_path / "cargo", "no-store", Broken("", extra=nowhere))
+    outcome = await _outcome(bare, "no-store", ended)
 
     assert (outcome.code, outcome.runner) == (1, None)
     assert "STARTUP FAILURE" in outcome.err
