@@ -67,14 +67,14 @@ RUNNERS: tuple[tuple[WritableEvent, ...], ...] = (
 )
 
 
-def set_sail(store: EventStore, *, times: int = 1, seed: int = 7) -> None:
+def set_sail(store: EventStore, *, times: int = 1, seed: int = 7, prefix: str = "") -> None:
     """Append every story so many times, and every runner's once, in a shuffled but always equal order."""
     told = [
-        (execution_stream(f"voyage-{number}-{story}"), iter(news(*events)))
+        (execution_stream(f"{prefix}voyage-{number}-{story}"), iter(news(*events)))
         for number in range(times)
         for story, events in enumerate(STORIES)
     ]
-    told += [(runner_stream(f"runner-{number}"), iter(news(*events))) for number, events in enumerate(RUNNERS)]
+    told += [(runner_stream(f"{prefix}runner-{number}"), iter(news(*events))) for number, events in enumerate(RUNNERS)]
     store.append_batch([Append(stream, (event,)) for stream, event in _shuffled(told, random.Random(seed))])
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
@@ -131,3 +134,39 @@ def project_to(pipe: Connection, place: str, position: int, batch: int) -> None:
         while runner.position < position:
             runner.step()
         pipe.send(runner.position)
+
+
+def append_history_slowly(pipe: Connection, place: str, stream: str, messages: int) -> None:
+    """Append messages one by one, so that readers see the stream grow, and then the end."""
+    with closing(open_sqlite(place)) as store:
+        for at in range(messages):
+            store.append(stream, [_message(f"slow-{at}")])
+            time.sleep(0.001)
+        store.append(stream, [NewEvent(END_EVENT_ID, datetime.now(UTC), "orchestrator", ExecutionCompleted())])
+
+
+def append_entries(pipe: Connection, place: str, stream: str, first: int) -> None:
+    """Append entries of one to three events for ever, and acknowledge each: its number, and whether it was new."""
+    with closing(open_sqlite(place)) as store:
+        pipe.send("ready")
+        for number in itertools.count(first):
+            appended = store.append(stream, [_message(f"entry-{number}-{part}") for part in range(1 + number % 3)])
+            pipe.send((number, appended.is_new))
+
+
+def append_until_told(pipe: Connection, open_store: Open, place: str, stream: str) -> None:
+    """Append one by one until the test says something; then tell how many there were."""
+    with closing(open_store(place, 30.0)) as store:
+        for number in itertools.count():
+            if pipe.poll(0.005):
+                break
+            store.append(stream, [_message(f"calm-{number}")])
+        pipe.send(number)
+
+
+def project_for_ever(pipe: Connection, place: str, batch: int) -> None:
+    """Project until killed."""
+    with closing(open_sqlite(place)) as store:
+        runner = ProjectionRunner(store, store.datastore, batch=batch)
+        pipe.send("running")
+        runner.run(threading.Event(), poll_interval=0.001)

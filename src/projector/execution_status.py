@@ -136,6 +136,7 @@ class ExecutionStatus(_Part):
     progress: Progress | None = None
     last_messages: tuple[MessagePreview, ...] = ()
     cancellation_requested: bool = False
+    cancellation_reason: str = ""
     events_processed: int = 0
     messages: int = 0
     tool_calls: int = 0
@@ -200,7 +201,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "requested_at": status.requested_at or time,
             }
         case CancellationRequested():
-            return {"cancellation_requested": True}
+            return {"cancellation_requested": True, "cancellation_reason": event.reason}
         case ExecutionRetried():
             return {}
         case ExecutionStarted():
@@ -260,7 +261,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
             # The tool in flight stays: it says where the execution stood when it failed.
             return _ended(status, Phase.FAILED, time) | {"failure": event.failure}
         case ExecutionCancelled():
-            return _ended(status, Phase.CANCELLED, time)
+            return _ended(status, Phase.CANCELLED, time) | {"cancellation_reason": event.reason}
         case Unreadable():
             reason = f"event {recorded.version} ({event.name}) cannot be read: {event.reason}"
             return {

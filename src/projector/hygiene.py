@@ -95,12 +95,13 @@ class Hygiene:
         raw = safe_str(text)
         margins = 2 * MARGIN if head_and_tail else MARGIN
         if len(raw) <= limit + margins:
-            head = tail = self._redactor.redact(clean_text(raw))
+            head = tail = self._part(raw, 0, len(raw))
             if cut(head, limit) is head:
                 return Cleaned(head, None)
         else:
             kept = limit // 2 + 1 if head_and_tail else limit
-            head, tail = self._head(raw, kept), self._tail(raw, kept) if head_and_tail else ""
+            head = self._part(raw[: kept + MARGIN], 0, kept)
+            tail = self._part(raw[-(kept + MARGIN) :], MARGIN, kept + MARGIN) if head_and_tail else ""
         size = byte_size(raw)
         short = join_cut(head, tail, limit, size, head_and_tail=head_and_tail)
         settled = self._settled(short, limit, size, head_and_tail)
@@ -123,14 +124,14 @@ class Hygiene:
         digest = hashlib.sha256(encoded).hexdigest()
         preview = {"truncated": True, "preview": "", "original_bytes": size, "sha256": digest}
         shown = self._redactor.redact(encoded.decode())
-        room = limit - len(to_json(preview))
+        room = space = limit - len(to_json(preview))
         while room > 0:
             preview["preview"] = self._settled(head_of(shown, room), room, room, False)
-            excess = len(to_json(preview)) - limit
-            if excess <= 0:
+            used = len(to_json(preview["preview"])) - len('""')
+            if used <= space:
                 break
-            room -= excess
-            preview["preview"] = ""
+            # Quotes and backslashes take more room in JSON, by how much depends on where the text ends.
+            preview["preview"], room = "", min(room - 1, room * space // used)
         return CleanedData(preview, Truncation(field=field, original_bytes=size, sha256=digest))
 
     def redacted_json(self, encoded: bytes) -> Any:
@@ -194,17 +195,17 @@ class Hygiene:
         cleaned = self.text(value, limit)
         return cleaned.text, cleaned.truncation.original_bytes - limit if cleaned.truncation else 0
 
-    def _head(self, raw: str, kept: int) -> str:
-        window = raw[: kept + MARGIN]
-        clean = clean_text(window)
-        edge = kept if clean is window else len(clean_text(window[:kept]))
-        return self._redactor.redact_part(clean, 0, min(edge, len(clean)))
-
-    def _tail(self, raw: str, kept: int) -> str:
-        window = raw[-(kept + MARGIN) :]
-        clean = clean_text(window)
-        edge = kept if clean is window else len(clean_text(window[-kept:]))
-        return self._redactor.redact_part(clean, max(len(clean) - edge, 0), len(clean))
+    def _part(self, window: str, start: int, stop: int) -> str:
+        """What is clean and redacted of window[start:stop], with all of the window in view."""
+        redact = self._redactor.redact_part
+        if is_clean(window):
+            return redact(window, start, stop)
+        # Redacted before it is cleaned too: an escape sequence can eat the first letter of a token.
+        parts = [redact(window, *part) for part in ((0, start), (start, stop), (stop, len(window)))]
+        start = len(clean_text(parts[0]))
+        stop = start + len(clean_text(parts[1]))
+        clean = clean_text("".join(parts))
+        return redact(clean, min(start, len(clean)), min(stop, len(clean)))
 
     def _settled(self, text: str, limit: int, size: int, head_and_tail: bool) -> str:
         """A cut text in which nothing looks like a secret: a cut can make the rest of a word look like one."""

@@ -28,6 +28,8 @@ DEPTH: Final = 20
 KEY_LIMIT: Final = 256
 """The longest key that an event keeps, in UTF-8 bytes."""
 
+# In the order in which a subclass is read: by what it is built on, past methods of its own.
+_SIZED: Final[tuple[type[Any], ...]] = (dict, list, tuple, set, frozenset, deque)
 _LARGEST: Final = 2**63
 _TELLING: Final = 1_000_000
 _HEADERS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"))
@@ -120,6 +122,8 @@ class PlainData:
         self._room -= 2
         self._open.add(id(value))
         try:
+            # More items than bytes cannot be kept; of the others it is only said how many there are.
+            self.left_out += max(_length_of(value, kind) - self._limit, 0)
             pairs = _pairs(value, kind)
             if pairs is not None:
                 return self._mapping(value, kind, islice(pairs, self._limit), depth)
@@ -233,10 +237,13 @@ def _pairs(value: Any, kind: type[Any]) -> Iterator[tuple[object, object]] | Non
 
 
 def _items(value: Any, kind: type[Any]) -> Iterator[object]:
-    for builtin in (list, tuple, set, frozenset, deque):
-        if issubclass(kind, builtin):
-            return builtin.__iter__(value)
-    return iter(())
+    builtin = next((builtin for builtin in _SIZED if issubclass(kind, builtin)), None)
+    return builtin.__iter__(value) if builtin else iter(())
+
+
+def _length_of(value: Any, kind: type[Any]) -> int:
+    builtin = next((builtin for builtin in _SIZED if issubclass(kind, builtin)), None)
+    return builtin.__len__(value) if builtin else 0
 
 
 def _size_of(items: list[object]) -> int:

@@ -93,7 +93,7 @@ class Redactor:
 
     def is_secret_name(self, name: str) -> bool:
         """Whether the value under this key of a dictionary, header or parameter is to be replaced whole."""
-        return is_secret_name(name[-200:])
+        return is_secret_name((_MARK.sub("", name) if MARK in name else name)[-200:])
 
     def redact(self, text: str) -> str:
         """Replace every secret by `[redacted:kind]`, or `[redacted]` where its kind is not known.

@@ -158,9 +158,7 @@ def _orphaned(text: str, floor: int, stop: int) -> int | None:
 
 _AUTHORITY: Final = re.compile(r"://([^\s/?#\"<>@]*+@[^\s/?#\"<>]*+)")
 # What was not encoded as a URL demands; after a port begins a path.
-_RAW_PASSWORD: Final = re.compile(
-    r"://[^\s:@/?#\"<>]*+:(?![0-9]{1,5}[/?#])([^\s\"<>:@/?#]*+[/?#][^\s\"<>:@]*+)@"
-)
+_RAW_PASSWORD: Final = re.compile(r"://[^\s:@/?#\"<>]*+:(?![0-9]{1,5}[/?#])([^\s\"<>:@/?#]*+[/?#][^\s\"<>:@]*+)@")
 _GO_DSN: Final = re.compile(r":([^\s:@\"']{1,256}+)@(?:tcp|unix)\(")
 _SIGNED: Final = re.compile(
     r"[?&;](?:sig|signature|x-amz-signature|x-goog-signature|key|auth|hmac)=([^\s&#\"'<>]{16,}+)"
@@ -209,9 +207,7 @@ def url_spans(text: str, lower: str) -> Iterator[Span]:
 # --- headers -------------------------------------------------------------------------------------------------------
 
 # `:` in a header, `=` in code, `,` in a list of quoted pairs; the value may be quoted, or a bytes literal.
-_HEADER_ENDS: Final = (
-    r"(?:[\"'\\]{0,8}[ \t]{0,4}[:=]|[\"'\\]{1,8}[ \t]{0,4},)[ \t]{0,4}(?:b(?=[\"']))?[\"'\\]{0,8}"
-)
+_HEADER_ENDS: Final = r"(?:[\"'\\]{0,8}[ \t]{0,4}[:=]|[\"'\\]{1,8}[ \t]{0,4},)[ \t]{0,4}(?:b(?=[\"']))?[\"'\\]{0,8}"
 _AUTHORIZATION: Final = re.compile(rf"authorization{_HEADER_ENDS}")
 _COOKIE: Final = re.compile(rf"cookie{_HEADER_ENDS}([a-z0-9_.-]{{1,64}}=[^\r\n\"']+)")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9-]{2,24}[ \t]{1,4}")

@@ -45,6 +45,7 @@ class StatusView(BaseModel):
     late_events: int = Field(description="events that came after the end")
     unreadable_events: int = Field(description="events that this version could not read")
     cancellation_requested: bool
+    cancellation_reason: str = Field(description="why it was asked to stop, or was stopped")
     retry_of: str | None
     requested_at: datetime | None
     started_at: datetime | None

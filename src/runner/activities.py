@@ -8,6 +8,7 @@ an agent that waits long for its model is never taken for dead.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class RunnerActivities:
             thread_dir=self.threads_dir / request.thread_id,
             attempt=info.attempt,
         )
-        beating = _Beating(emitter, (info.heartbeat_timeout.total_seconds() if info.heartbeat_timeout else 30.0) / 3)
+        beating = _Beating(emitter, _longest_silence())
         run = AgentRun(agent, task, emitter, self.hygiene, beating.step_taken)
         run.start()
         try:
@@ -123,15 +124,13 @@ class RunnerActivities:
     async def _stop(self, run: AgentRun) -> Outcome:
         run.stop()
         ended = asyncio.wrap_future(run.outcome)
-        done, _ = await asyncio.wait({ended}, timeout=self.stop_patience)
-        return ended.result() if done else Stopped()
+        return ended.result() if await _beat_until(ended, self.stop_patience) else Stopped()
 
     async def _tell(self, emitter: Emitter, event: WritableEvent) -> None:
         """Store an event while beating; a store that cannot serve for long must not keep the reason from Temporal."""
         telling = asyncio.ensure_future(emitter.emit(event, patience=LAST_WORDS_PATIENCE))
         try:
-            while not (await asyncio.wait({telling}, timeout=LONGEST_BEAT))[0]:
-                activity.heartbeat()
+            await _beat_until(telling)
             if telling.result() is None:
                 log.warning("the store could not take an event in time", event_type=type(event).__name__)
         except StoreError as error:
@@ -162,6 +161,22 @@ def _fail(report: ErrorReport) -> NoReturn:
     raise ApplicationError(
         report.headline, report.model_dump(mode="json"), type=ATTEMPT_FAILED, non_retryable=report.kind != "system"
     ) from None
+
+
+def _longest_silence() -> float:
+    """Seconds that this attempt may be silent: a third of its heartbeat timeout."""
+    timeout = activity.info().heartbeat_timeout
+    return (timeout.total_seconds() if timeout else 30.0) / 3
+
+
+async def _beat_until(done: asyncio.Future[Any], patience: float = math.inf) -> bool:
+    """Wait for something outside the agent's run while beating; False when `patience` (seconds) ran out before."""
+    interval = min(_longest_silence(), LONGEST_BEAT)
+    deadline = time.monotonic() + patience
+    while not done.done() and (left := deadline - time.monotonic()) > 0:
+        if not (await asyncio.wait({done}, timeout=min(interval, left)))[0]:
+            activity.heartbeat()
+    return done.done()
 
 
 class _Beating:

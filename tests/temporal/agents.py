@@ -47,7 +47,9 @@ NAMES = (
     "stubborn",
     "deaf",
     "tidy",
+    "takes_its_leave",
     "waits_for_a_file",
+    "keeps_watch",
     "dives",
     "blocks",
     "is_silent",
@@ -176,6 +178,15 @@ async def tidy(task: AgentTask) -> AsyncIterator[Step]:
         raise
 
 
+async def takes_its_leave(task: AgentTask) -> AsyncIterator[Step]:
+    """Takes as many seconds to clean up as its input tells."""
+    yield Message("assistant", "I pack slowly.")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(float(task.input))
+
+
 async def waits_for_a_file(task: AgentTask) -> AsyncIterator[Step]:
     """Works until the file that its input names exists; then says five things and finishes."""
     yield ToolCall("watch-1", "watch_the_horizon")
@@ -185,6 +196,14 @@ async def waits_for_a_file(task: AgentTask) -> AsyncIterator[Step]:
     for number in range(1, 6):
         yield Message("assistant", f"sail {number}")
     yield Result("five sails")
+
+
+async def keeps_watch(task: AgentTask) -> AsyncIterator[Step]:
+    """Works until the file that its input names exists, and finishes without another word."""
+    yield ToolCall("watch-1", "watch_the_horizon")
+    while not Path(task.input).exists():
+        await asyncio.sleep(0.02)
+    yield Result("a sail")
 
 
 async def dives(task: AgentTask) -> AsyncIterator[Step]:

@@ -22,7 +22,7 @@ from projector.opening import hygiene_from_environment, open_store
 from projector.queries import Queries
 from projector.streams import StatusChange, follow
 from runner.connection import connect
-from tests.temporal.processes import Program, program
+from tests.temporal.processes import UNPRIVILEGED, Program, program
 from workflows.client import ExecutionClient, ExecutionRequest
 from workflows.orchestrator import orchestrating
 from workflows.settings import OrchestratorSettings
@@ -174,8 +174,10 @@ class Harness:
 
     @asynccontextmanager
     async def orchestrator(self, name: str) -> AsyncIterator[Program]:
-        """An orchestrator as a process of its own, ready to serve."""
-        async with program("orchestrator", folder=self.folder, name=name, extra=self.surroundings) as started:
+        """An orchestrator as a process of its own, ready to serve; the modes of files apply to it also for root."""
+        async with program(
+            "orchestrator", folder=self.folder, name=name, extra=self.surroundings, prefix=UNPRIVILEGED
+        ) as started:
             await started.says("orchestrator serves")
             yield started
 

@@ -27,10 +27,10 @@ async def leaky(task: AgentTask) -> AsyncIterator[Step]:
         yield Result({"said": words, "together": together, "deep": [{"token": KEYED.secret}]})
     try:
         try:
-            raise KeyError(together)
-        except KeyError as error:
-            raise ConnectionError(words) from error
-    except ConnectionError as error:
+            raise ArithmeticError(together)
+        except ArithmeticError as error:
+            raise LookupError(words) from error
+    except LookupError as error:
         failure = RuntimeError(together)
         failure.add_note(together)
         raise failure from error

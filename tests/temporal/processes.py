@@ -20,6 +20,17 @@ import psutil
 ROOT: Final = Path(__file__).parents[2]
 COMMAND: Final = (sys.executable, "-P", "-c", "from workflows.cli import main; main()")
 
+_WITHOUT_POWERS: Final = """
+import ctypes, os, sys
+if os.geteuid() == 0:
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        assert libc.prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP: gone after the next exec
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+UNPRIVILEGED: Final = (sys.executable, "-c", _WITHOUT_POWERS, *COMMAND)
+"""A command to which the modes of files apply also when the tests run as root (Linux only)."""
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -15,10 +15,11 @@ from projector.events import (
     ExecutionCancelled,
     MessageAppended,
     RunnerAwaited,
+    Timeouts,
     ToolCallStarted,
 )
 from projector.execution_status import ExecutionStatus, Phase
-from tests.temporal.harness import Harness, types_of
+from tests.temporal.harness import Harness, agent, types_of
 
 
 async def _cancelled(ship: Harness, name: str, kind: type, input: str = "", **options: str) -> ExecutionStatus:
@@ -70,6 +71,17 @@ async def test_an_agent_that_is_cancelled_may_clean_up(ship: Harness) -> None:
 
     assert (ship.folder / "threads" / f"thread-{status.execution_id}" / "sluice").read_text() == "closed"
     assert (attempt.report.kind, attempt.report.type) == ("cancelled", "Cancelled")
+
+
+async def test_an_agent_that_cleans_up_for_longer_than_a_heartbeat_is_cancelled_and_not_lost(bare: Harness) -> None:
+    timeouts = Timeouts(schedule_to_start=30, heartbeat=1, start_to_close=30)
+    async with bare.runner(agent("takes_its_leave"), queue="farewell", extra={"EXECUTION_STATUS_GRACE": "20"}):
+        execution_id = await bare.start("takes_its_leave", "2", queue="farewell", timeouts=timeouts)
+        await bare.until_event(execution_id, MessageAppended)
+        await bare.executions.cancel(execution_id)
+        status = await bare.end(execution_id)
+
+    assert (status.phase, status.failure) == (Phase.CANCELLED, None)
 
 
 async def test_an_agent_that_finishes_in_spite_of_it_has_completed(ship: Harness) -> None:

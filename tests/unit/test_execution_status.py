@@ -239,7 +239,7 @@ def test_a_long_input_is_kept_as_its_beginning() -> None:
         pytest.param(
             CancellationRequested(reason="fog"),
             [REQUESTED],
-            {"cancellation_requested": True},
+            {"cancellation_requested": True, "cancellation_reason": "fog"},
             id="somebody asks to stop",
         ),
         pytest.param(
@@ -288,13 +288,13 @@ def test_a_long_input_is_kept_as_its_beginning() -> None:
         pytest.param(
             CANCELLED,
             [REQUESTED],
-            {"phase": Phase.CANCELLED, "finished_at": at(2)},
+            {"phase": Phase.CANCELLED, "finished_at": at(2), "cancellation_reason": CANCELLED.reason},
             id="the end: cancelled while pending",
         ),
         pytest.param(
             CANCELLED,
             [REQUESTED, ATTEMPT],
-            {"phase": Phase.CANCELLED, "finished_at": at(3)},
+            {"phase": Phase.CANCELLED, "finished_at": at(3), "cancellation_reason": CANCELLED.reason},
             id="the end: cancelled while in progress",
         ),
         pytest.param(

@@ -310,7 +310,8 @@ MEBIBYTE: Final = 1 << 20
 HOSTILE: Final = (
     "a", "A", "-", "=", ":", "sk-", "ghp_", "eyJ", "eyJaaaaaaaaaa.", "://", "://a:", "redis://:x/", "--a-a-a",
     "bearer ", "basic ", "cookie: a", "?sig=", "[redacted", "authorization: digest ", "AKIA", "1:AA", "SK", "\\\\\"",
-    "api_api_", "--token ", "token=(", "-----BEGIN ", "key=key:", "password=\\\"", "The quick brown fox says: everything is fine. ",
+    "api_api_", "--token ", "token=(", "-----BEGIN ", "key=key:", "password=\\\"",
+    "The quick brown fox says: everything is fine. ",
 )  # fmt: skip
 
 

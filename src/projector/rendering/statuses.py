@@ -47,8 +47,10 @@ def reason(status: ExecutionStatus) -> str:
         return _condition(status.condition)
     if status.phase is Phase.COMPLETED:
         return status.recovered
-    if status.cancellation_requested and not status.phase.is_terminal:
-        return "asked to stop"
+    if status.phase is Phase.CANCELLED:
+        return status.cancellation_reason
+    if status.cancellation_requested:
+        return f"asked to stop: {status.cancellation_reason}".removesuffix(": ")
     if status.in_flight:
         return f"in tool {status.in_flight.tool}"
     return "" if status.phase.is_terminal else _progress(status)
@@ -67,6 +69,8 @@ def verdict(status: ExecutionStatus) -> list[Field]:
             *([Field("cause", Cell(str(failure.cause)))] if failure.cause else []),
             *([Field("evidence", Cell("\n".join(failure.evidence)))] if failure.evidence else []),
         ]
+    if status.phase is Phase.CANCELLED:
+        fields.append(Field("because", Cell(status.cancellation_reason)))
     if status.phase is Phase.COMPLETED:
         if status.recovered:
             fields.append(Field("recovered", Cell(status.recovered)))

@@ -1,0 +1,68 @@
+"""The projector is killed at random points, again and again, while events flow: nothing is lost and nothing doubled."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from projector.execution_status import Phase
+from projector.failures import fingerprint
+from projector.rebuild import rebuild
+from tests.fleet import set_sail
+from tests.processes import child
+from tests.store_processes import open_sqlite, project_for_ever
+from tests.tables import folded, project, rows, statuses
+
+KILLS = 50
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+def test_a_projector_that_is_killed_fifty_times_leaves_rows_as_if_it_never_had_been(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice, stopping = random.Random(seed), threading.Event()
+    place = str(tmp_path / "store.db")
+    with closing(open_sqlite(place)) as store:
+        set_sail(store, times=20)
+
+        def keep_sailing() -> None:
+            fleet = 0
+            while not stopping.wait(0.01):
+                fleet += 1
+                set_sail(store, prefix=f"fleet-{fleet}-", seed=fleet)
+
+        sailing = threading.Thread(target=keep_sailing)
+        sailing.start()
+        killed_at_work, positions = 0, [0]
+        try:
+            for _ in range(KILLS):
+                with child(project_for_ever, place, dice.choice([1, 5, 50, 500])) as projector:
+                    assert projector.hear() == "running"
+                    time.sleep(dice.uniform(0, 0.12))  # the point of it is that nobody knows when
+                    projector.kill()
+                with store.datastore.transaction(commit=False) as cursor:
+                    cursor.execute("SELECT notification_id FROM tracking WHERE application_name = 'projector'")
+                    positions.append((cursor.fetchone() or [0])[0])
+                killed_at_work += positions[-1] < store.head()
+        finally:
+            stopping.set()
+            sailing.join()
+        assert positions == sorted(positions)
+        assert len(set(positions)) > KILLS // 4, "it got on between the kills"
+        assert killed_at_work > KILLS // 4, "and was killed at work"
+
+        project(store)
+        assert rebuild(store, verify_only=True).differences == ()
+        truth = folded(store)
+        assert statuses(store) == truth
+        failures = [status.failure for status in truth.values() if status.phase is Phase.FAILED and status.failure]
+        counted = Counter((failure.code, fingerprint(failure)) for failure in failures)
+        assert {(row[0], row[1]): row[5] for row in rows(store)["failure_groups"]} == counted
+        assert sum(counted.values()) > 100

@@ -1,0 +1,338 @@
+"""The read side: right without a projector, paged without gap or repeat, and never able to write."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite_datastore import APPLICATION_ID, SCHEMA_VERSION
+from projector.envelope import execution_stream, runner_stream
+from projector.errors import ExecutionNotFound, InputRejected, StoreError
+from projector.events import ExecutionRequested, RunnerReady, RunnerStarting, RunnerStopped
+from projector.execution_status import ExecutionStatus, Phase
+from projector.projections.runners import RunnerState
+from projector.queries import MOST_ROWS, ExecutionFilter, Queries
+from tests.fleet import RUNNERS, STORIES, set_sail
+from tests.histories import (
+    AGENT,
+    ATTEMPT,
+    COMPLETED,
+    QUEUE,
+    REMARK,
+    REQUESTED,
+    SHIPWRECK,
+    SURVEY,
+    VOYAGE,
+    failed,
+    new,
+    news,
+)
+from tests.processes import child
+from tests.store_processes import hold_lock, open_sqlite, sqlite_locked
+from tests.tables import folded, project
+
+REEF = execution_stream(SURVEY)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteEventStore]:
+    with closing(open_sqlite(str(tmp_path / "store.db"), 10.0)) as store:
+        yield store
+
+
+@pytest.fixture
+async def queries(store: SqliteEventStore) -> AsyncIterator[Queries]:
+    async with Queries(store.path) as queries:
+        yield queries
+
+
+async def listed(queries: Queries, **chosen: str | int | None) -> list[str]:
+    """The ids that a filter lets through."""
+    page = await queries.executions(ExecutionFilter.parse(**chosen))  # type: ignore[arg-type]
+    return [status.execution_id for status in page.items]
+
+
+def newest_first(statuses: dict[str, ExecutionStatus], chosen: Callable[[ExecutionStatus], bool]) -> list[str]:
+    kept = [status for status in statuses.values() if chosen(status)]
+    return [status.execution_id for status in sorted(kept, key=lambda status: -status.first_position)]
+
+
+# --- lists ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "keeps"),
+    [
+        ({}, lambda status: True),
+        ({"phase": "FAILED"}, lambda status: status.phase is Phase.FAILED),
+        ({"phase": "failed"}, lambda status: status.phase is Phase.FAILED),
+        ({"phase": "IN_PROGRESS"}, lambda status: status.phase is Phase.IN_PROGRESS),
+        ({"code": "e102"}, lambda status: status.failure is not None and status.failure.code == "E102"),
+        ({"category": "agent_failed"}, lambda status: status.failure is not None and status.failure.code == "E401"),
+        ({"session": "reefs"}, lambda status: status.session_id == "reefs"),
+        ({"session": "REEFS"}, lambda status: False),
+        ({"phase": "COMPLETED", "code": "E401"}, lambda status: False),
+        (
+            {"phase": "FAILED", "code": "E401", "session": "reefs"},
+            lambda status: status.failure is not None and status.failure.code == "E401",
+        ),
+    ],
+)
+async def test_a_filter_lets_through_what_it_says_newest_first(
+    store: SqliteEventStore, queries: Queries, chosen: dict[str, str], keeps: Callable[[ExecutionStatus], bool]
+) -> None:
+    set_sail(store, times=3)
+    project(store)
+    assert await listed(queries, **chosen) == newest_first(folded(store), keeps)
+
+
+async def test_a_list_shows_the_whole_status(store: SqliteEventStore, queries: Queries) -> None:
+    set_sail(store, times=2)
+    project(store)
+    page = await queries.executions()
+    assert {status.execution_id: status for status in page.items} == folded(store)
+    assert page.next_cursor is None
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_pages_have_neither_gap_nor_repeat_while_new_executions_arrive(
+    store: SqliteEventStore, queries: Queries, limit: int
+) -> None:
+    set_sail(store, times=3)
+    project(store)
+    there_at_first = newest_first(folded(store), lambda status: True)
+    seen: list[str] = []
+    cursor: str | None = None
+    for page_number in range(100):
+        page = await queries.executions(ExecutionFilter.parse(limit=limit, after=cursor))
+        seen += [status.execution_id for status in page.items]
+        store.append(execution_stream(f"late-{page_number}"), news(*VOYAGE))
+        project(store)
+        if (cursor := page.next_cursor) is None:
+            break
+    assert seen == there_at_first
+
+
+async def test_the_last_page_is_known_to_be_the_last(store: SqliteEventStore, queries: Queries) -> None:
+    for number in range(4):
+        store.append(execution_stream(f"boat-{number}"), news(REQUESTED))
+    project(store)
+    first = await queries.executions(ExecutionFilter(limit=2))
+    assert first.next_cursor is not None
+    second = await queries.executions(ExecutionFilter(limit=2, after=first.next_cursor))
+    assert [status.execution_id for status in second.items] == ["boat-1", "boat-0"]
+    assert second.next_cursor is None
+
+
+NASTY = ["' OR '1'='1", "'; DROP TABLE executions; --", "%", "reef_", ":phase", "?", "\\", '"', "\N{WHALE}" * 50]
+
+
+@pytest.mark.parametrize("text", NASTY)
+async def test_a_filter_that_looks_like_a_statement_is_only_a_text(
+    store: SqliteEventStore, queries: Queries, text: str
+) -> None:
+    store.append(REEF, news(REQUESTED))
+    store.append(execution_stream("nasty"), news(REQUESTED.model_copy(update={"session_id": text})))
+    project(store)
+    assert await listed(queries, session=text) == ["nasty"]
+    assert len(await listed(queries)) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ({"phase": "SUNK"}, r"'SUNK' is not a phase: choose one of PENDING, IN_PROGRESS, COMPLETED, FAILED, CANCELLED"),
+        ({"phase": ""}, "'' is not a phase"),
+        ({"code": "E000"}, "'E000' is not a failure code: `execution-status codes` lists them"),
+        ({"category": "bad_luck"}, "'bad_luck' is not a failure category"),
+        ({"session": "\udcff"}, "cannot be a session"),
+        ({"limit": 0}, f"0 is not a limit: choose a number from 1 to {MOST_ROWS}"),
+        ({"limit": -1}, "-1 is not a limit"),
+        ({"limit": MOST_ROWS + 1}, "is not a limit"),
+        ({"after": "0"}, "'0' is not a cursor: take the one that the page before it ended with"),
+        ({"after": "-1"}, "is not a cursor"),
+        ({"after": "1.5"}, "is not a cursor"),
+        ({"after": "\N{ARABIC-INDIC DIGIT SEVEN}"}, "is not a cursor"),
+        ({"after": "9" * 5000}, "is not a cursor"),
+        ({"after": "1\n"}, "is not a cursor"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(typed: dict[str, str], words: str) -> None:
+    with pytest.raises(InputRejected, match=words):
+        ExecutionFilter.parse(**typed)  # type: ignore[arg-type]
+
+
+async def test_failures_are_listed_by_cause_the_latest_first(store: SqliteEventStore, queries: Queries) -> None:
+    store.append(execution_stream("one"), news(REQUESTED, failed(message="the lead line parted at 3 fathoms")))
+    store.append(execution_stream("two"), news(REQUESTED, failed(type="OSError", message="no chart")))
+    store.append(execution_stream("three"), news(REQUESTED, failed(message="the lead line parted at 12 fathoms")))
+    project(store)
+    groups = await queries.failure_groups()
+    assert [(group.cause, group.executions, group.last_execution_id) for group in groups] == [
+        ("ValueError", 2, "three"),
+        ("OSError", 1, "two"),
+    ]
+    assert groups[0].message == "ValueError: the lead line parted at 12 fathoms"
+    assert len(await queries.failure_groups(limit=1)) == 1
+
+
+# --- one execution and the runners, as of now ----------------------------------------------------------------------
+
+
+async def test_an_execution_is_right_without_any_projector(store: SqliteEventStore, queries: Queries) -> None:
+    for event in news(*SHIPWRECK):
+        store.append(REEF, [event])
+        assert await queries.execution(SURVEY) == folded(store)[SURVEY]
+
+
+async def test_an_execution_is_its_row_and_what_came_since(store: SqliteEventStore, queries: Queries) -> None:
+    store.append(REEF, news(*VOYAGE[:5]))
+    project(store)
+    store.append(REEF, news(*VOYAGE[5:]))
+    assert (await queries.execution(SURVEY)).phase is Phase.COMPLETED
+    assert await queries.execution(SURVEY) == folded(store)[SURVEY]
+    assert await listed(queries, phase="COMPLETED") == [], "lists are as fresh as the projector"
+    lag = await queries.lag()
+    assert (lag.position, lag.head, lag.events) == (5, 12, 7)
+
+
+async def test_an_execution_that_is_parked_is_still_told_to_its_end(store: SqliteEventStore, queries: Queries) -> None:
+    store.append(REEF, [new(REQUESTED), new(ATTEMPT, attempt=2**70), new(REMARK), new(COMPLETED)])
+    project(store)
+    status = await queries.execution(SURVEY)
+    assert (status.phase, status.version, status.messages) == (Phase.COMPLETED, 4, 1)
+    assert status.condition is not None and "the projector could not take event 2" in status.condition.reason
+
+
+async def test_an_unknown_execution_is_not_found(queries: Queries) -> None:
+    with pytest.raises(ExecutionNotFound, match="there is no execution 'the-flying-dutchman' in this store"):
+        await queries.execution("the-flying-dutchman")
+
+
+@pytest.mark.parametrize(
+    "malformed", ["", "a/b", "x" * 201, "boat\n", "bo at", "b\N{LATIN SMALL LETTER O WITH STROKE}at", "'; --"]
+)
+async def test_a_malformed_id_is_refused(queries: Queries, malformed: str) -> None:
+    with pytest.raises(InputRejected, match="is not an execution id: use 1 to 200 letters, digits and the characters"):
+        await queries.execution(malformed)
+
+
+async def test_runners_are_right_without_any_projector(store: SqliteEventStore, queries: Queries) -> None:
+    for number, events in enumerate(RUNNERS):
+        store.append(runner_stream(f"runner-{number}"), news(*events))
+    runners = await queries.runners()
+    assert [(runner.runner_id, runner.state) for runner in runners] == [
+        ("runner-2", RunnerState.STOPPED),
+        ("runner-1", RunnerState.EXITED),
+        ("runner-0", RunnerState.READY),
+    ]
+    project(store)
+    assert await queries.runners() == runners
+    store.append(runner_stream("runner-0"), news(RunnerStopped(reason="SIGTERM")))
+    assert [runner.runner_id for runner in await queries.runners()] == ["runner-0", "runner-2", "runner-1"]
+    assert (await queries.runners())[0].state is RunnerState.STOPPED
+
+
+async def test_runners_are_told_by_queue_also_when_they_moved_to_another(
+    store: SqliteEventStore, queries: Queries
+) -> None:
+    store.append(runner_stream("polaris"), news(RunnerStarting(task_queue=QUEUE)))
+    project(store)
+    store.append(runner_stream("polaris"), news(RunnerReady(task_queue="night")))
+    assert await queries.runners(QUEUE) == ()
+    assert [runner.runner_id for runner in await queries.runners("night")] == ["polaris"]
+    assert await queries.runners("'; --") == ()
+
+
+async def test_streams_whose_names_begin_alike_are_not_runners(store: SqliteEventStore, queries: Queries) -> None:
+    for stream in ("runner", "runner.", "runner0/x", "runnerx", "runnes"):
+        store.append(stream, news(RunnerReady(task_queue=QUEUE)))
+    store.append(execution_stream("runner"), news(ExecutionRequested(agent=AGENT, task_queue=QUEUE)))
+    assert await queries.runners() == ()
+
+
+# --- only reading --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM executions", "INSERT INTO parked VALUES ('x', 1, 'y')", "DROP TABLE runners"]
+)
+async def test_its_connection_cannot_write(store: SqliteEventStore, queries: Queries, statement: str) -> None:
+    with pytest.raises(StoreError, match="readonly"):
+        await queries._all(statement)
+
+
+async def test_reading_waits_for_no_lock(store: SqliteEventStore, queries: Queries) -> None:
+    store.append(REEF, news(*VOYAGE))
+    with child(hold_lock, sqlite_locked, str(store.path)) as keeper:
+        assert keeper.hear() == "locked"
+        assert (await queries.execution(SURVEY)).phase is Phase.COMPLETED
+        async with Queries(store.path, lock_timeout=30.0) as others:
+            assert (await others.lag()).head == len(VOYAGE)
+
+
+def make_database(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("make", "refusal", "words"),
+    [
+        (lambda path: None, "StoreMissing", "there is no event store at .* yet"),
+        (lambda path: path.mkdir(), "StoreError", "is a folder"),
+        (lambda path: path.touch(), "StoreForeign", "is an empty file, not an event store"),
+        (lambda path: path.write_text("Dear diary, " * 100), "StoreForeign", "is not an SQLite database"),
+        (
+            lambda path: make_database(path, "CREATE TABLE recipes (name)"),
+            "StoreForeign",
+            "a database of something else",
+        ),
+        (
+            lambda path: make_database(
+                path, f"PRAGMA application_id={APPLICATION_ID}", f"PRAGMA user_version={SCHEMA_VERSION + 1}"
+            ),
+            "StoreTooNew",
+            "install the newer version",
+        ),
+    ],
+    ids=["nothing", "a folder", "an empty file", "a letter", "recipes", "a newer store"],
+)
+async def test_a_place_without_a_store_of_ours_is_refused_and_left_as_it_was(
+    tmp_path: Path, make: Callable[[Path], object], refusal: str, words: str
+) -> None:
+    path = tmp_path / "store.db"
+    make(path)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
+    with pytest.raises(StoreError, match=words) as refused:
+        async with Queries(path):
+            pass
+    assert type(refused.value).__name__ == refusal
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()} == before
+    async with asyncio.timeout(5):  # its thread ends, or the process never would
+        while any(not thread.daemon and "connection" in thread.name for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+
+
+async def test_closing_twice_does_no_harm(store: SqliteEventStore) -> None:
+    queries = await Queries(store.path).__aenter__()
+    await queries.close()
+    await queries.close()
+
+
+async def test_a_writer_s_events_are_seen_by_a_reader_that_was_there_before(
+    store: SqliteEventStore, queries: Queries
+) -> None:
+    assert (await queries.lag()).head == 0
+    set_sail(store)
+    assert (await queries.lag()).head == store.head()
+    assert len(STORIES) == len({name for name in folded(store)})
