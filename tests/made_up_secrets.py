@@ -75,7 +75,7 @@ TOKENS: Final = (
     _token("twilio account", "twilio-account", "A", "C", HEX * 2),
     _token("sendgrid", "sendgrid-key", "S", "G.", MIXED + "ab", ".", MIXED * 2 + "abc"),
     _token("npm", "npm-token", "np", "m_", "a1B2" * 9),
-    _token("pypi", "pypi-token", "pypi", "-AgE", "IcHlwaS5vcmc", MIXED * 4),
+    _token("pypi", "pypi-token", "pypi", "-AgE", "IcaBcDeFgHiJ", MIXED * 4),
     _token("hugging face", "huggingface-token", "h", "f_", MIXED + "KlMnOpQrStUvWx"),
     _token("vault", "vault-token", "hv", "s.", MIXED * 3),
     _token("jwt", "jwt", jwt()),

@@ -85,7 +85,8 @@ class Admission:
             case Rule.TRUNCATIONS if type(value) is tuple:
                 return _same([self._bounded(each) for each in value[:TRUNCATIONS_KEPT]], value)
             case Rule.WHOLE if type(value) is int:
-                return max(-WHOLE_LIMIT, min(value, WHOLE_LIMIT - 1))
+                fits = -WHOLE_LIMIT <= value < WHOLE_LIMIT
+                return value if fits else -WHOLE_LIMIT if value < 0 else WHOLE_LIMIT - 1
             case Rule.REAL if type(value) is float:
                 if math.isfinite(value):
                     return value

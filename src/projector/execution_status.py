@@ -57,6 +57,8 @@ LAST_MESSAGES: Final = 5
 """How many of the last messages a status keeps."""
 MESSAGE_PREVIEW: Final = 500
 """How many characters of each it keeps."""
+NAME_PREVIEW: Final = 200
+"""How many characters of a tool's name and a call's id it keeps."""
 TOOLS_IN_FLIGHT: Final = 16
 """How many unanswered tool calls a status keeps; the oldest goes first."""
 
@@ -231,7 +233,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "last_messages": (*status.last_messages, preview)[-LAST_MESSAGES:],
             }
         case ToolCallStarted():
-            call = ToolInFlight(tool=event.tool, call_id=event.call_id, since=time)
+            call = ToolInFlight(tool=event.tool[:NAME_PREVIEW], call_id=event.call_id[:NAME_PREVIEW], since=time)
             return {
                 "tool_calls": status.tool_calls + 1,
                 "events_processed": status.events_processed + 1,
@@ -294,7 +296,7 @@ def _cleared(status: ExecutionStatus, kind: ConditionKind) -> tuple[Condition, .
 def _answered(calls: tuple[ToolInFlight, ...], call_id: str) -> tuple[ToolInFlight, ...]:
     """Without the oldest unanswered call of this id: agents may give two calls the same one."""
     for place, call in enumerate(calls):
-        if call.call_id == call_id:
+        if call.call_id == call_id[:NAME_PREVIEW]:
             return calls[:place] + calls[place + 1 :]
     return calls
 

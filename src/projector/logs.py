@@ -48,4 +48,6 @@ class _Redacting(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.redact(clean_text(self._inner.format(record)))
+        # Before and after: an escape sequence may eat a secret's first letter, or stand in the middle of one.
+        redact = self._redactor.redact
+        return redact(clean_text(redact(self._inner.format(record))))

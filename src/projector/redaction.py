@@ -19,8 +19,9 @@ from urllib.parse import quote, quote_plus, unquote
 from pydantic import SecretStr
 
 from projector.secret_shapes import (
+    KINDS,
     MARK,
-    SHAPES,
+    REPLACEMENT,
     Span,
     header_spans,
     may_hold_token,
@@ -43,8 +44,6 @@ _TOO_COMMON: Final = words(
     "password changeme postgres postgresql localhost development production required disabled enabled anonymous "
     "username redacted undefined optional"
 )
-_KINDS: Final = " ".join({shape.kind for shape in SHAPES})
-_MARK: Final = re.compile(r"\[redacted(?::[a-z-]{1,32})?\]")
 _PLAIN: Final = re.compile(r"[0-9.,:_+-]+|true|false|yes|no|on|off|none|null|\*+", re.IGNORECASE)
 _PATH: Final = re.compile(r"(?:~|\.{1,2})?(?:/[\w.@ -]*)+|[A-Za-z]:[\\/].*")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#]*)")
@@ -53,7 +52,7 @@ _ENCODED_LINE: Final = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
 
 # Shorter words than this hold no token of SHAPES; everything else that is looked for has one of these signs in it.
 _LONG_WORD: Final = 16
-_SIGNS: Final = ("=", ":", "--", ">")
+_SIGNS: Final = ("=", ":", "--", ">", "earer", "asic ")
 _SETTINGS: Final = (*TRIGGERS, "auth", "bearer", "basic", "cookie", "curl", "sig", "hmac=", "://", "@tcp(", "@unix(")
 # In a longer text there is a long word; looking for it would cost more than it spares.
 _SHORT: Final = 2048
@@ -72,7 +71,8 @@ class Redactor:
             if _is_worth_knowing(value):
                 forms.update(form for form in _forms_of(value) if len(form) >= KNOWN_AT_LEAST)
         # A value that occurs in our own replacements would be found in them again.
-        self._known = tuple(sorted(form for form in forms if form not in REDACTED and form not in _KINDS))
+        ours = (REDACTED, *KINDS)
+        self._known = tuple(sorted(form for form in forms if not any(form in text for text in ours)))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], secrets: Iterable[SecretStr | str] = ()) -> Redactor:
@@ -93,7 +93,7 @@ class Redactor:
 
     def is_secret_name(self, name: str) -> bool:
         """Whether the value under this key of a dictionary, header or parameter is to be replaced whole."""
-        return is_secret_name((_MARK.sub("", name) if MARK in name else name)[-200:])
+        return is_secret_name((REPLACEMENT.sub("", name) if MARK in name else name)[-200:])
 
     def redact(self, text: str) -> str:
         """Replace every secret by `[redacted:kind]`, or `[redacted]` where its kind is not known.
@@ -109,7 +109,7 @@ class Redactor:
         A secret that straddles an edge is replaced as a whole, so that no part of it is left.
         """
         for _ in range(_PASSES):
-            spans = self._spans(text) if len(text) > _SHORT or self.suspects(text) else []
+            spans = self._spans(text)
             if not spans:
                 return text[start:stop] if stop - start < len(text) else text
             text = _replaced(text, spans, start, stop)
@@ -134,6 +134,8 @@ class Redactor:
 
     def _spans(self, text: str) -> list[Span]:
         """Where the secrets are, in order; spans that touch are one."""
+        if len(text) <= _SHORT and not self.suspects(text):
+            return []
         found = [*self._known_spans(text), *token_spans(text)]
         lower = _lowered(text)
         if _may_hold_setting(lower):
@@ -143,7 +145,7 @@ class Redactor:
             if any(map(lower.__contains__, TRIGGERS)):
                 found += assigned_spans(text, lower)
         if found and MARK in text:
-            marks = [Span(mark.start(), mark.end(), "") for mark in _MARK.finditer(text)]
+            marks = [Span(mark.start(), mark.end(), "") for mark in REPLACEMENT.finditer(text)]
             found = _outside(marks, found)
         return _merged(found) if len(found) > 1 else found
 

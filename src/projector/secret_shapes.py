@@ -37,7 +37,8 @@ def _shape(kind: str, trigger: str, pattern: str) -> Shape:
 
 
 def _prefixed(kind: str, prefix: str, least: int, characters: str = "A-Za-z0-9_-") -> Shape:
-    return _shape(kind, prefix, f"{re.escape(prefix)}[{characters}]{{{least},}}+")
+    # What follows without a break is taken too: it may be the next token of this kind.
+    return _shape(kind, prefix, f"{re.escape(prefix)}[{characters}]{{{least},}}+[A-Za-z0-9_-]*+")
 
 
 def _begins(prefix: str, word: str = "A-Za-z0-9") -> str:
@@ -54,24 +55,24 @@ SHAPES: Final = (
     _shape("aws-access-key-id", "AKIA", r"AKIA[A-Z0-9]{16,}+"),
     _shape("aws-access-key-id", "ASIA", r"ASIA[A-Z0-9]{16,}+"),
     _prefixed("google-api-key", "AIza", 30),
-    _prefixed("google-oauth-token", "ya29.", 20),
+    _prefixed("google-oauth-token", "ya29.", 20, "A-Za-z0-9_.-"),
     _prefixed("google-oauth-token", "1//0", 30),
     _prefixed("google-oauth-secret", "GOCSPX-", 20),
-    _shape("slack-token", "xox", r"xox[a-z][.-][A-Za-z0-9.-]{10,}+"),
-    _prefixed("slack-token", "xapp-", 10),
+    _shape("slack-token", "xox", r"xox[a-z][.-][A-Za-z0-9.-]{12,}+"),
+    _prefixed("slack-token", "xapp-", 12),
     _shape("webhook-url", "hooks.slack.com/", r"hooks\.slack\.com/[a-z]{4,12}/([A-Za-z0-9/_-]{16,}+)"),
     _shape("webhook-url", "/api/webhooks/", r"/api/webhooks/([0-9]{6,}+/[A-Za-z0-9_-]{20,}+)"),
-    _shape("stripe-key", "k_live_", r"k_live_(?<=[sr]k_live_)[A-Za-z0-9]{10,}+"),
-    _shape("stripe-key", "k_test_", r"k_test_(?<=[sr]k_test_)[A-Za-z0-9]{10,}+"),
+    _shape("stripe-key", "k_live_", r"k_live_(?<=[sr]k_live_)[A-Za-z0-9]{10,}+[A-Za-z0-9_-]*+"),
+    _shape("stripe-key", "k_test_", r"k_test_(?<=[sr]k_test_)[A-Za-z0-9]{10,}+[A-Za-z0-9_-]*+"),
     _prefixed("stripe-key", "whsec_", 16, "A-Za-z0-9+/="),
-    _shape("twilio-key", "SK", rf"SK{_begins('SK')}[0-9a-f]{{32}}(?![A-Za-z0-9])"),
-    _shape("twilio-account", "AC", rf"AC{_begins('AC')}[0-9a-f]{{32}}(?![A-Za-z0-9])"),
-    _shape("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
+    _shape("twilio-key", "SK", r"SK[0-9a-f]{32}"),
+    _shape("twilio-account", "AC", r"AC[0-9a-f]{32}"),
+    _shape("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_.-]{16,}+"),
     _prefixed("npm-token", "npm_", 36, "A-Za-z0-9"),
     _prefixed("pypi-token", "pypi-AgE", 30),
     _prefixed("huggingface-token", "hf_", 30, "A-Za-z0-9"),
     _prefixed("groq-key", "gsk_", 30, "A-Za-z0-9"),
-    _prefixed("vault-token", "hvs.", 24),
+    _prefixed("vault-token", "hvs.", 24, "A-Za-z0-9_.-"),
     _shape("telegram-bot-token", ":AA", r":AA(?<=[0-9]:AA)[A-Za-z0-9_-]{30,}+"),
     _shape(
         "jwt",
@@ -81,6 +82,18 @@ SHAPES: Final = (
     ),
 )
 
+
+KINDS: Final = frozenset(
+    {
+        *(shape.kind for shape in SHAPES),
+        *("private-key", "url-password", "url-token", "url-signature"),
+        *("authorization", "bearer-token", "basic-auth", "cookie"),
+    }
+)
+"""Every kind that a replacement may name."""
+
+_REPLACEMENTS: Final = (f"{MARK}]", *(f"{MARK}:{kind}]" for kind in sorted(KINDS)))
+REPLACEMENT: Final = re.compile("|".join(map(re.escape, _REPLACEMENTS)))
 
 # Shapes by a character that each of their triggers holds: one look for it spares a look for each of them.
 _GROUPS: Final = tuple(
@@ -173,8 +186,7 @@ TEMPLATE: Final = re.compile(
 def is_masked(value: str) -> bool:
     """Whether there is nothing to hide: redacted already, stars, or a place to be filled in."""
     return (
-        value.startswith(MARK)
-        or MARK.startswith(value[: len(MARK)])
+        (value[0] == "[" and any(replacement.startswith(value) for replacement in _REPLACEMENTS))
         or value.count(value[0]) == len(value)
         or TEMPLATE.fullmatch(value[:256]) is not None
     )

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from projector.engines.sqlite import SqliteEventStore
-from projector.envelope import RecordedEvent, execution_id_of, execution_stream
+from projector.envelope import END_EVENT_ID, RecordedEvent, execution_id_of, execution_stream
 from projector.errors import ExecutionNotFound, InputRejected, StoreUnavailable
 from projector.execution_status import ExecutionStatus, evolve
 from projector.repository import ExecutionRepository
@@ -57,7 +57,7 @@ async def follow(
             status = evolve(status, record)
             if record.position > after:
                 yield StatusChange(record, status)
-            if status.phase.is_terminal:
+            if status.phase.is_terminal or record.id == END_EVENT_ID:  # an end that cannot be read is one, too
                 return
         if not records:
             await asyncio.sleep(poll_interval)

@@ -8,6 +8,7 @@ its address.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import re
 import time
@@ -70,7 +71,7 @@ async def connect(data_dir: Path, *, timeout: float, identity: str, runtime: Run
             return client
         except (RuntimeError, RPCError, TimeoutError, OSError, ValueError) as error:
             if time.monotonic() + _PAUSE > deadline:
-                raise TemporalUnreachable(address, _reason(error)) from error
+                raise TemporalUnreachable(address, _reason(error)) from None
             await asyncio.sleep(_PAUSE)
 
 
@@ -85,11 +86,17 @@ _shared: list[Runtime] = []
 
 
 def _runtime() -> Runtime:
-    """One runtime a process; it must outlive its clients. What its core logs goes through our own redacted log."""
+    """One runtime a process, kept for ever. What its core logs goes through our own redacted log.
+
+    Python would drop it at its own end and wait for its threads; a thread that has an entry to hand over just then
+    waits for Python, and the process never ends (seen when a runner stops while its server is gone).
+    """
     if not _shared:
         forwarding = LogForwardingConfig(logger=logging.getLogger("temporal.core"))
         level = TelemetryFilter(core_level="WARN", other_level="ERROR")
-        _shared.append(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=level, forwarding=forwarding))))
+        runtime = Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=level, forwarding=forwarding)))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
+        _shared.append(runtime)
     return _shared[0]
 
 

@@ -62,7 +62,7 @@ _HINTS: Final = (
         ),
     ),
     _Hint(
-        ("EngineUnreachable", "RPCError"),
+        ("TemporalUnreachable", "RPCError"),
         (
             "Temporal is not running, or listens elsewhere: compare TEMPORAL_ADDRESS",
             "the namespace does not exist: compare TEMPORAL_NAMESPACE",

@@ -17,7 +17,7 @@ import runner.cli
 from projector.console import guarded, print_json, run, say
 
 if TYPE_CHECKING:
-    from workflows.client import ExecutionClient
+    from workflows.client import ExecutionClient, StartedExecution
     from workflows.settings import OrchestratorSettings
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ Store = Annotated[str | None, typer.Option(help="The event store, as a URL or pa
 DataDir = Annotated[str | None, typer.Option(help="The data folder.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.")]
-Positive = Annotated[float | None, typer.Option(min=0.001, help="In seconds.")]
+Positive = Annotated[float | None, typer.Option(min=0.001, max=31_536_000, help="In seconds.")]
 
 
 @app.command(rich_help_panel="Start and stop")
@@ -92,10 +92,13 @@ def start(
     hygiene = hygiene_from_environment()
     event_store = open_store(settings, hygiene)
     started = run(ExecutionClient(settings, event_store, hygiene).start(request))
-    _tell_started(started.execution_id, started.redacted, as_json=as_json and not follow)
+    _warn_of_secrets(started)
     event_store.close()
     if not follow:
+        _print_id(started, as_json=as_json)
         return 0
+    if not as_json:  # as JSON, every line that follows says it
+        _print_id(started, as_json=False)
     return projector.cli.watch_one(started.execution_id, settings, as_json=as_json)
 
 
@@ -126,7 +129,8 @@ def retry(
     """Start a new execution with the agent, input and session of one that has ended."""
     with _client(_settings(store=store, data_dir=data_dir)) as client:
         started = run(client.retry(execution_id))
-    _tell_started(started.execution_id, started.redacted, as_json=as_json)
+    _warn_of_secrets(started)
+    _print_id(started, as_json=as_json)
 
 
 @app.command(rich_help_panel="Roles")
@@ -200,16 +204,19 @@ def _client(settings: OrchestratorSettings) -> Iterator[ExecutionClient]:
         event_store.close()
 
 
-def _tell_started(execution_id: str, redacted: tuple[str, ...], *, as_json: bool) -> None:
-    if redacted:
+def _warn_of_secrets(started: StartedExecution) -> None:
+    if started.redacted:
         say(
-            f"the input held what looks like a secret ({', '.join(redacted)}): it was replaced before anything was "
-            "stored or sent; give secrets to agents through the runner's environment"
+            f"the input held what looks like a secret ({', '.join(started.redacted)}): it was replaced before anything "
+            "was stored or sent; give secrets to agents through the runner's environment"
         )
+
+
+def _print_id(started: StartedExecution, *, as_json: bool) -> None:
     if as_json:
-        print_json({"execution_id": execution_id})
+        print_json({"execution_id": started.execution_id})
     else:
-        print(execution_id, flush=True)
+        print(started.execution_id, flush=True)
 
 
 def _log(verbose: bool) -> None:

@@ -29,37 +29,6 @@ from tests.temporal.leaky_agent import leaky
 from tests.temporal.odd_agents import gives_a_result, not_a_step, takes_odd_steps
 
 MESSAGES_BEFORE_THE_DIVE = 10
-NAMES = (
-    "surveyor",
-    "blunderer",
-    "pessimist",
-    "saboteur",
-    "deserter",
-    "talks_like_temporal",
-    "asks_the_shore",
-    "lost_its_papers",
-    "gives_a_result",
-    "takes_odd_steps",
-    "not_a_step",
-    "says_nothing",
-    "slams_the_hatch",
-    "jams_the_hatch",
-    "stubborn",
-    "deaf",
-    "tidy",
-    "takes_its_leave",
-    "waits_for_a_file",
-    "keeps_watch",
-    "dives",
-    "blocks",
-    "is_silent",
-    "ticks",
-    "drifts",
-    "leaky",
-)
-SERVED = tuple(f"tests.temporal.agents:{name}" for name in NAMES)
-
-__all__ = [*NAMES]
 
 
 async def surveyor(task: AgentTask) -> AsyncIterator[Step]:
@@ -246,3 +215,35 @@ async def drifts(task: AgentTask) -> AsyncIterator[Step]:
         beat += 1
         await asyncio.sleep(0.1)
         yield Progress(beat, note="still adrift")
+
+
+_CREW = (
+    surveyor,
+    blunderer,
+    pessimist,
+    saboteur,
+    deserter,
+    talks_like_temporal,
+    asks_the_shore,
+    lost_its_papers,
+    gives_a_result,
+    takes_odd_steps,
+    not_a_step,
+    says_nothing,
+    slams_the_hatch,
+    jams_the_hatch,
+    stubborn,
+    deaf,
+    tidy,
+    takes_its_leave,
+    waits_for_a_file,
+    keeps_watch,
+    dives,
+    blocks,
+    is_silent,
+    ticks,
+    drifts,
+    leaky,
+)
+SERVED = tuple(f"tests.temporal.agents:{each.__name__}" for each in _CREW)
+"""All of them, by the names under which a runner is told to serve them."""

@@ -1,4 +1,4 @@
-"""One installation for all tests: a real Temporal, a store, an orchestrator, a projector, and hands to use them with."""
+"""One installation for all tests: a real Temporal, a store, an orchestrator, a projector, and hands to use them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,7 @@ from projector.failures import Failure
 from projector.opening import hygiene_from_environment, open_store
 from projector.queries import Queries
 from projector.streams import StatusChange, follow
-from runner.connection import connect
-from tests.temporal.processes import UNPRIVILEGED, Program, program
+from tests.temporal.processes import ROOT, UNPRIVILEGED, Program, program
 from workflows.client import ExecutionClient, ExecutionRequest
 from workflows.orchestrator import orchestrating
 from workflows.settings import OrchestratorSettings
@@ -49,7 +48,6 @@ class Harness:
     temporal: Client
     address: str
     executions: ExecutionClient
-    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -66,7 +64,7 @@ class Harness:
             "EXECUTION_STATUS_LOCK_TIMEOUT": str(self.settings.lock_timeout),
             "EXECUTION_STATUS_GRACE": str(self.settings.grace),
             "TEMPORAL_ADDRESS": self.address,
-        } | self.extra
+        }
 
     async def start(
         self,
@@ -153,15 +151,14 @@ class Harness:
 
     @asynccontextmanager
     async def starting_runner(
-        self, *agents: str, queue: str, extra: dict[str, str] | None = None, cwd: Path | None = None
+        self, *agents: str, queue: str, extra: dict[str, str] | None = None, cwd: Path = ROOT
     ) -> AsyncIterator[Program]:
         """A runner that has just been started, and may never be ready. `agents` are full names."""
         names = [part for name in agents for part in ("--agent", name)]
         names += ["--parent", str(os.getpid())]
         surroundings = self.surroundings | {"EXECUTION_STATUS_AGENT_QUEUE": queue} | (extra or {})
-        place = {} if cwd is None else {"cwd": cwd}
         async with program(
-            "runner", *names, folder=self.folder, name=f"runner-{queue}", extra=surroundings, **place
+            "runner", *names, folder=self.folder, name=f"runner-{queue}", extra=surroundings, cwd=cwd
         ) as started:
             yield started
 
@@ -187,11 +184,10 @@ class Harness:
 
         With `orchestrated` an orchestrator in this process serves it; without, the test brings its own.
         """
-        folder = self.folder / name
+        folder = self.folder / name  # its store's alone: Temporal is found by the data folder, which stays the same
         folder.mkdir()
         settings = self.settings.model_copy(
             update={
-                "data_dir": folder,
                 "store": str(folder / "store.db"),
                 "agent_queue": f"{name}-agents",
                 "orchestrator_queue": f"{name}-orchestrator",
@@ -231,11 +227,6 @@ async def installed(folder: Path) -> AsyncIterator[Harness]:
         # The client finds Temporal as any command on this data folder does.
         executions = ExecutionClient(settings, running.store, hygiene_from_environment())
         yield Harness(settings, running.store, running.client, running.address, executions)
-
-
-async def connected(harness: Harness, identity: str) -> Client:
-    """Another client of the same Temporal."""
-    return await connect(harness.folder, timeout=10, identity=identity)
 
 
 def failure_of(status: ExecutionStatus) -> Failure:

@@ -94,9 +94,7 @@ async def test_the_runner_says_that_it_stopped(bare: Harness, shutdown: Shutdown
     assert (row.runner_id, row.state) == (shutdown.runner_id, "stopped")
 
 
-async def test_who_waits_on_its_queue_afterwards_is_told_who_was_there_last(
-    bare: Harness, shutdown: Shutdown
-) -> None:
+async def test_who_waits_on_its_queue_afterwards_is_told_who_was_there_last(bare: Harness, shutdown: Shutdown) -> None:
     impatient = ROOMY.model_copy(update={"schedule_to_start": 1.0})
     failure = failure_of(await bare.run("is_silent", "1", queue="dry dock", timeouts=impatient))
 
@@ -161,9 +159,7 @@ async def test_a_workflow_that_another_client_started_has_its_whole_history_too(
         "input": "found in the hold",
         "task_queue": ship.settings.agent_queue,
     }
-    await ship.temporal.start_workflow(
-        WORKFLOW, request, id="stowaway", task_queue=ship.settings.orchestrator_queue
-    )
+    await ship.temporal.start_workflow(WORKFLOW, request, id="stowaway", task_queue=ship.settings.orchestrator_queue)
     await ship.workflow("stowaway").result()
     status = await ship.end("stowaway")
     first = (await ship.history("stowaway"))[0].event

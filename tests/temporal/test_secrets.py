@@ -106,7 +106,13 @@ async def test_a_secret_in_the_input_is_named_to_the_client_and_taken_out(ship: 
     written = tmp_path / "orders.txt"
     written.write_text(f"{INPUT.words}, please")
     started = await command(
-        "start", "--agent", "tests.temporal.agents:says_nothing", "--input", f"@{written}", "--id", "told-too-much",
+        "start",
+        "--agent",
+        "tests.temporal.agents:says_nothing",
+        "--input",
+        f"@{written}",
+        "--id",
+        "told-too-much",
         extra=ship.surroundings,
     )
     status = await ship.end("told-too-much")

@@ -56,7 +56,9 @@ def _closed_port() -> str:
 
 BROKEN: Final[dict[str, Broken]] = {
     "raises-import-error": Broken(
-        "ImportError: test", hint="an installed package has another version", module='raise ImportError("test")\n' + AGENT
+        "ImportError: test",
+        hint="an installed package has another version",
+        module='raise ImportError("test")\n' + AGENT,
     ),
     "missing-package": Broken(
         "ModuleNotFoundError: No module named 'astrolabe_of_the_ancients'",
@@ -94,7 +96,7 @@ BROKEN: Final[dict[str, Broken]] = {
         module="import os\nTABLE = os.environ['CHART_TABLE']\n" + AGENT,
     ),
     "no-temporal": Broken(
-        "EngineUnreachable: Temporal at 127.0.0.1:",
+        "TemporalUnreachable: there is no connection to 127.0.0.1:",
         stage="connecting to Temporal",
         hint="compare TEMPORAL_ADDRESS",
         extra={"TEMPORAL_ADDRESS": _closed_port(), "EXECUTION_STATUS_CONNECT_TIMEOUT": "1"},

@@ -1,4 +1,4 @@
-"""The store, or the one who writes verdicts into it, is gone when a verdict is due: it comes late, once, and in order."""
+"""The store, or who writes verdicts into it, is gone when a verdict is due: it comes late, once, and in order."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Survived:
     async def of(cls, harness: Harness, execution_id: str, ended_meanwhile: bool) -> Survived:
         status = await harness.end(execution_id, within=PATIENCE)
         await harness.workflow(execution_id).result()
+        await harness.until_stored(execution_id, AttemptFinished)
         description = await harness.workflow(execution_id).describe()
         return cls(ended_meanwhile, status, await harness.history(execution_id), description.status)
 
@@ -79,11 +80,9 @@ async def _locked_by_another_program(bare: Harness) -> tuple[Survived, Survived]
     """A talkative agent and one that ends without a word, while somebody holds the lock until the verdict is due."""
     async with (
         bare.beside("locked", lock_timeout=LOCK_TIMEOUT, orchestrated=True) as harness,
-        harness.runner(
-            agent("waits_for_a_file"), agent("keeps_watch"), queue=harness.settings.agent_queue
-        ) as runner,
+        harness.runner(agent("waits_for_a_file"), agent("keeps_watch"), queue=harness.settings.agent_queue) as runner,
     ):
-        sail = harness.folder / "a sail"
+        sail = harness.settings.store_path.with_name("a sail")
         ids = [await harness.start(name, str(sail)) for name in ("waits_for_a_file", "keeps_watch")]
         await asyncio.gather(*(harness.until_event(execution_id, ToolCallStarted) for execution_id in ids))
         with _locked(harness.settings.store_path):
@@ -139,7 +138,7 @@ async def _disk_full_and_then_read_only(bare: Harness) -> Survived:
         harness.orchestrator("orchestrator") as orchestrator,
         harness.runner(agent("keeps_watch"), queue=harness.settings.agent_queue),
     ):
-        store, sail = harness.settings.store_path, harness.folder / "a sail"
+        store, sail = harness.settings.store_path, harness.settings.store_path.with_name("a sail")
         execution_id = await harness.start("keeps_watch", str(sail))
         await harness.until_event(execution_id, ToolCallStarted)
         with ExitStack() as full, ExitStack() as read_only:
@@ -161,7 +160,7 @@ async def _killed_while_it_writes(bare: Harness) -> Survived:
         bare.beside("killed", lock_timeout=LOCK_TIMEOUT, orchestrated=False) as harness,
         harness.runner(agent("keeps_watch"), queue=harness.settings.agent_queue),
     ):
-        sail = harness.folder / "a sail"
+        sail = harness.settings.store_path.with_name("a sail")
         async with harness.orchestrator("first") as first:
             execution_id = await harness.start("keeps_watch", str(sail))
             await harness.until_event(execution_id, ToolCallStarted)

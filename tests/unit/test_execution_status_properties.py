@@ -141,9 +141,10 @@ def _huge(kind: type[Event]) -> AnyEvent:
     return made
 
 
-def test_thousands_of_huge_events_leave_a_status_of_bounded_size() -> None:
+@pytest.mark.parametrize("left_out", [(), ("ToolCallFinished", "AttemptStarted", "ConditionCleared")])
+def test_thousands_of_huge_events_leave_a_status_of_bounded_size(left_out: tuple[str, ...]) -> None:
     door = Hygiene(Redactor())
-    admitted = [door.admit(_huge(kind)) for kind in EVENT_TYPES.values()]  # type: ignore[arg-type]
+    admitted = [door.admit(_huge(kind)) for name, kind in EVENT_TYPES.items() if name not in left_out]
     ends = (ExecutionCompleted, ExecutionFailed, ExecutionCancelled)
     others = [event for event in admitted if not isinstance(event, ends)]
     status: ExecutionStatus | None = None

@@ -69,7 +69,7 @@ token: /var/run/secrets/kubernetes.io/serviceaccount/token
 pwd=/home/keeper/lamps
 https://lamp.example/docs?page=2&sort=key&key=name#token
 http://localhost:8080/@scope/package
-git@github.com:keeper/lamp.git and ssh://git@github.com/keeper/lamp.git
+git@git.example:keeper/lamp.git and ssh://git@git.example/keeper/lamp.git
 postgres://localhost:5432/lamps
 postgresql://{user}:{password}@{host}/lamps
 Authorization: required
@@ -132,6 +132,12 @@ def test_the_rest_of_the_text_is_left_alone() -> None:
     )
 
 
+@pytest.mark.parametrize("token", TOKENS, ids=lambda token: token.name)
+def test_two_tokens_without_a_break_between_them_leave_nothing(token: Credential) -> None:
+    redacted = redactor.redact(f"{token.text}{token.text}, twice")
+    assert [piece for piece in token.pieces() if piece in redacted] == []
+
+
 def test_every_kind_found_is_told_once() -> None:
     text = f"{TOKENS[4].secret} {TOKENS[4].secret} password=f0gh0rn {jwt()}"
     assert redactor.found(text) == ("github-token", "named-value", "jwt")
@@ -145,6 +151,12 @@ def test_a_private_key_of_which_only_a_part_is_there_is_redacted(part: str) -> N
     assert "[redacted:private-key]" in redacted
     assert MIXED not in redacted
     assert redacted.startswith("here: ") or redacted.endswith(" was there")
+
+
+@pytest.mark.parametrize("word", ["[redacted:correcthorse]", "[redacted] correcthorse", "[redacted:jwt] correcthorse"])
+def test_what_pretends_to_be_redacted_already_is_redacted(word: str) -> None:
+    assert "correcthorse" not in Redactor(["correcthorse"]).redact(f"it is {word}!")
+    assert "correcthorse" not in redactor.redact(f'password="{word}"')
 
 
 # --- known values --------------------------------------------------------------------------------------------------

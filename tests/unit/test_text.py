@@ -87,7 +87,7 @@ class _Liar(str):
 
 
 class _Masked:
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError("no class")
 

@@ -156,7 +156,9 @@ class Datastore(SQLiteDatastore):
                 except (sqlite3.Error, persistence.PersistenceError):
                     connection.close()
                     raise
-        except (sqlite3.Error, persistence.PersistenceError, persistence.ConnectionPoolClosedError) as error:
+        except persistence.ConnectionPoolClosedError:
+            raise StoreError(f"the event store {self.path} was closed by this program") from None
+        except (sqlite3.Error, persistence.PersistenceError) as error:
             if isinstance(error, _PROGRAMMING_ERRORS):
                 raise
             raise translated(self.path, error) from error
