@@ -8,7 +8,8 @@
     │   ├── StoreMissing         nothing is there yet
     │   ├── StoreForeign         the file belongs to something else
     │   ├── StoreTooNew          a newer version wrote it
-    │   └── StoreDamaged         the file is broken
+    │   ├── StoreDamaged         the file is broken
+    │   └── StoreClosed          this program has closed it
     ├── EngineUnreachable        Temporal cannot be reached or refuses               exit code 4
     └── Conflict                 the history has moved on                            exit code 2
         ├── VersionConflict      the stream is not at the expected version
@@ -74,6 +75,10 @@ class StoreTooNew(StoreError):
 
 class StoreDamaged(StoreError):
     """The event store's file is broken."""
+
+
+class StoreClosed(StoreError):
+    """This program has closed the event store."""
 
 
 class EngineUnreachable(StatusError):

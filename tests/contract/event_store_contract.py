@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from projector.envelope import END_EVENT_ID, RecordedEvent, execution_stream, runner_stream
-from projector.errors import StoreUnavailable, VersionConflict
+from projector.errors import StoreClosed, StoreUnavailable, VersionConflict
 from projector.event_store import ANY, NO_STREAM, Append, Appended, EventStore, Expectation, exactly
 from projector.events import (
     ExecutionCompleted,
@@ -163,7 +163,7 @@ class EventStoreContract:
         store.close()
         store.close()
         for use in (lambda: store.head(), lambda: store.append(REEF, news(REQUESTED))):
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreClosed):
                 use()
 
     # --- expectations ---
@@ -382,7 +382,7 @@ class EventStoreContract:
                 while True:
                     store.append(REEF, [new(REMARK)])
                     started.set()
-            except StoreUnavailable:
+            except StoreClosed:
                 refused.set()
 
         thread = threading.Thread(target=work)

@@ -26,7 +26,15 @@ from eventsourcing.sqlite import (
     SQLiteTransaction,
 )
 
-from projector.errors import StoreDamaged, StoreError, StoreForeign, StoreMissing, StoreTooNew, StoreUnavailable
+from projector.errors import (
+    StoreClosed,
+    StoreDamaged,
+    StoreError,
+    StoreForeign,
+    StoreMissing,
+    StoreTooNew,
+    StoreUnavailable,
+)
 
 APPLICATION_ID: Final = 0x45535450
 """SQLite's own mark of whose file it is: "ESTP" in ASCII."""
@@ -157,7 +165,7 @@ class Datastore(SQLiteDatastore):
                     connection.close()
                     raise
         except persistence.ConnectionPoolClosedError:
-            raise StoreError(f"the event store {self.path} was closed by this program") from None
+            raise StoreClosed(f"the event store {self.path} was closed by this program") from None
         except (sqlite3.Error, persistence.PersistenceError) as error:
             if isinstance(error, _PROGRAMMING_ERRORS):
                 raise
