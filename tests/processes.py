@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any, Final
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
@@ -92,3 +94,11 @@ def become_nobody() -> None:
     if os.geteuid() == 0:
         os.setgid(_NOBODY)
         os.setuid(_NOBODY)
+
+
+def bytes_of(path: Path) -> bytes:
+    """A file's content, read by another process.
+
+    A process that has a store open and closes any of its files by itself loses SQLite's locks on all of them.
+    """
+    return subprocess.run(["cat", str(path)], check=True, capture_output=True).stdout

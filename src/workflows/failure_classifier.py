@@ -59,9 +59,10 @@ def classify(chain: ErrorChain, evidence: Evidence) -> Verdict:
             verdict = rule(case)
             if verdict is not None:
                 return verdict
+        return _unclassified(case)
     except Exception as error:  # a rule that is wrong must not cost the execution its verdict
-        return _unclassified(case, f" (the classifier itself failed: {type(error).__name__}: {error})")
-    return _unclassified(case)
+        own = Cause(type=type(error).__name__, message="the classifier itself failed")
+        return build_failure(Code.UNCLASSIFIED, cause=own, evidence=tuple(repr(link)[:1000] for link in chain[:5]))
 
 
 def _hides_its_cause(link: ErrorLink, chain: ErrorChain) -> bool:
@@ -265,13 +266,13 @@ def _failure(
     return failure if retryable is None else failure.model_copy(update={"retryable": retryable})
 
 
-def _unclassified(case: _Case, addition: str = "") -> Failure:
+def _unclassified(case: _Case) -> Failure:
     whole = " ← ".join(shown(link) for link in case.chain) or "no error was given"
     root = _root(case)
     return build_failure(
         Code.UNCLASSIFIED,
         cause=root,
-        headline=(whole + addition)[:3000],
+        headline=whole[:3000],
         evidence=evidence_lines(case.chain, case.evidence, ""),
     )
 

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.histories import SURVEY, VOYAGE
+from tests.processes import bytes_of
 from tests.service.conftest import CommandLine, Ended, append, open_store
 
 USAGE, NOT_FOUND, NO_STORE = 2, 3, 4
@@ -228,5 +229,5 @@ def test_a_store_that_an_ended_process_left_unfinished_is_read(alone: CommandLin
         append(store, SURVEY, *VOYAGE)
         copy = alone.store.parent / "copy.db"
         for end in ("", "-wal"):
-            copy.with_name(copy.name + end).write_bytes(alone.store.with_name(alone.store.name + end).read_bytes())
+            copy.with_name(copy.name + end).write_bytes(bytes_of(alone.store.with_name(alone.store.name + end)))
     assert alone("show", SURVEY, "--json", "--store", str(copy)).object["phase"] == "COMPLETED"

@@ -1,4 +1,4 @@
-"""One installation and one healthy runner for the whole session; a test that breaks something brings its own."""
+"""One installation and one healthy runner for the whole run; a test that breaks something brings its own."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from runner.agent import AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
@@ -14,6 +15,7 @@ async def leaky(task: AgentTask) -> AsyncIterator[Step]:
     words = [sample.words for sample in EVERY_ONE.values()]
     together = "\n".join(words)
     yield Message("user", task.input)
+    logging.getLogger("lamp").warning("the keeper notes: %s", together)
     for text in words:
         yield Message("assistant", text)
     yield Message("assistant", ("a long log " * 360) + together)

@@ -23,9 +23,9 @@ COMMAND: Final = (sys.executable, "-P", "-c", "from workflows.cli import main; m
 _WITHOUT_POWERS: Final = """
 import ctypes, os, sys
 if os.geteuid() == 0:
-    libc = ctypes.CDLL(None)
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        assert libc.prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP: gone after the next exec
+    prctl, in_bounds, drop = ctypes.CDLL(None).prctl, 23, 24  # PR_CAPBSET_READ, PR_CAPBSET_DROP
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: gone after the next exec
+        assert not prctl(in_bounds, capability) or prctl(drop, capability, 0, 0, 0) == 0
 os.execv(sys.argv[1], sys.argv[1:])
 """
 UNPRIVILEGED: Final = (sys.executable, "-c", _WITHOUT_POWERS, *COMMAND)

@@ -86,9 +86,10 @@ async def test_the_row_in_the_query_tables_is_the_fold_of_the_history(ship: Harn
 
 async def test_temporal_has_the_same_result_and_shows_how_it_ended(ship: Harness, sounding: ExecutionStatus) -> None:
     workflow = ship.workflow(sounding.execution_id)
+    result = await workflow.result()
     described = await workflow.describe()
 
-    assert (await workflow.result())["output"] == OUTPUT
+    assert result["output"] == OUTPUT
     assert described.status is WorkflowExecutionStatus.COMPLETED
     assert await described.static_summary() == agent("surveyor")
 

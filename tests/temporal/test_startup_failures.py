@@ -17,6 +17,7 @@ from projector.failures import Failure
 from projector.projections.runners import Runner
 from projector.queries import Queries
 from tests.temporal.harness import Harness, failure_of
+from tests.temporal.secret_samples import SAMPLES
 
 PATIENT: Final = Timeouts(schedule_to_start=5, heartbeat=2, start_to_close=10)
 IMPATIENT: Final = Timeouts(schedule_to_start=1, heartbeat=2, start_to_close=10)
@@ -94,6 +95,11 @@ BROKEN: Final[dict[str, Broken]] = {
         "KeyError: 'CHART_TABLE'",
         hint="an environment variable or setting is missing",
         module="import os\nTABLE = os.environ['CHART_TABLE']\n" + AGENT,
+    ),
+    "leaks": Broken(
+        "RuntimeError: I log in with [redacted:github-token] and go on",
+        hint="raises this while it is imported",
+        module="from tests.temporal.secret_samples import SAMPLES\nraise RuntimeError(SAMPLES['github token'].words)\n",
     ),
     "no-temporal": Broken(
         "TemporalUnreachable: there is no connection to 127.0.0.1:",
@@ -190,6 +196,10 @@ def test_the_stack_of_a_broken_module_shows_its_own_line(outcomes: dict[str, Out
     assert 'raise ImportError("test")' in outcomes["raises-import-error"].err
     assert "cargo.py" in outcomes["raises-import-error"].err
     assert "cargo.py:2" in outcomes["syntax-error"].failure.message
+
+
+def test_a_secret_in_the_error_is_not_in_the_log(outcomes: dict[str, Outcome]) -> None:
+    assert not [trace for trace in SAMPLES["github token"].traces if trace in outcomes["leaks"].err]
 
 
 async def test_a_runner_without_a_store_still_tells_its_log_and_its_executions_end_e102(

@@ -117,7 +117,7 @@ evidences: st.SearchStrategy[Evidence] = models(
             state=st.sampled_from(["ready", "exited", "startup_failed"]) | texts,
             at=texts,
             error=st.none() | causes,
-            stage=texts,
+            headline=texts,
         ),
         max_size=4,
     ).map(tuple),
@@ -147,3 +147,14 @@ def test_a_verdict_is_bounded_whatever_it_rests_on(chain: ErrorChain, evidence: 
         assert len(verdict.message) < 4000
     if isinstance(verdict, Failure):
         assert sum(map(len, verdict.evidence)) <= 10_000
+
+
+def test_a_rule_that_is_wrong_does_not_cost_the_execution_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(case: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("workflows.failure_classifier._RULES", (wrong,))
+    verdict = classify((ErrorLink(kind="application", type="Reef", message="we struck it"),), Evidence())
+    assert isinstance(verdict, Failure)
+    assert (verdict.code, str(verdict.cause)) == ("E999", "ZeroDivisionError: the classifier itself failed")
+    assert "we struck it" in verdict.evidence[0]
