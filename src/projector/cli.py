@@ -84,8 +84,8 @@ def show(
     if as_json:
         print_json(status_view(status))
         return
-    from projector.rendering.printer import printer
     from projector.rendering.statuses import card
+    from projector.rendering.stdout import printer
 
     printer().card(card(status))
 
@@ -207,7 +207,7 @@ def codes(
         for entry in chosen:
             print_json(entry._asdict())
         return
-    from projector.rendering.printer import printer
+    from projector.rendering.stdout import printer
     from projector.rendering.summaries import CODE_COLUMNS, code_card, code_row
 
     if code is None:

@@ -33,8 +33,8 @@ async def list_executions(settings: StoreSettings, chosen: ExecutionFilter, *, a
         for status in page.items:
             print_json(status_view(status))
     elif page.items:
-        from projector.rendering.printer import printer
         from projector.rendering.statuses import LIST_COLUMNS, list_row
+        from projector.rendering.stdout import printer
 
         now = datetime.now(UTC)
         printer().table(LIST_COLUMNS, [list_row(status, now) for status in page.items])
@@ -52,7 +52,7 @@ async def list_failures(settings: StoreSettings, limit: int, *, as_json: bool) -
         for group in groups:
             print_json(group)
     elif groups:
-        from projector.rendering.printer import printer
+        from projector.rendering.stdout import printer
         from projector.rendering.summaries import GROUP_COLUMNS, group_row
 
         now = datetime.now(UTC)
@@ -69,7 +69,7 @@ async def list_runners(settings: StoreSettings, queue: str | None, *, as_json: b
         for runner in found:
             print_json(runner)
     elif found:
-        from projector.rendering.printer import printer
+        from projector.rendering.stdout import printer
         from projector.rendering.summaries import RUNNER_COLUMNS, runner_row
 
         now = datetime.now(UTC)

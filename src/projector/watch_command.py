@@ -29,8 +29,8 @@ async def watch_one(settings: StoreSettings, execution_id: str, *, after: int, a
         if status is None:  # resumed at the end: there was nothing left to print, and still there is a verdict
             return ExecutionRepository(store).get(execution_id)
     if not as_json:
-        from projector.rendering.printer import printer
         from projector.rendering.statuses import verdict
+        from projector.rendering.stdout import printer
 
         printer().card(verdict(status))
     return status

@@ -9,8 +9,9 @@ from projector.envelope import RecordedEvent
 from projector.events import AttemptFailed, ExecutionFailed, RunnerStartupFailed, ToolCallFinished, Unreadable
 from projector.execution_status import ExecutionStatus
 from projector.rendering.describing_events import describe
-from projector.rendering.printer import Cell, printer
+from projector.rendering.printer import Cell
 from projector.rendering.statuses import STYLES, changed, phase_cell
+from projector.rendering.stdout import printer
 from projector.rendering.words import clock, moment
 from projector.streams import StatusChange
 

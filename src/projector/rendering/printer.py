@@ -12,7 +12,6 @@ from typing import Final, NamedTuple, Protocol
 
 from rich.cells import cell_len
 
-from projector.console import is_plain
 from projector.rendering.words import harmless, one_line, shortened
 
 GAP: Final = 2
@@ -50,15 +49,6 @@ class Printer(Protocol):
     def card(self, fields: Sequence[Field]) -> None:
         """Labels and texts, whole: long ones wrap and are never cut."""
         ...
-
-
-def printer() -> Printer:
-    """The printer for what stdout is."""
-    if is_plain():
-        return PlainPrinter()
-    from projector.rendering.terminal import TerminalPrinter
-
-    return TerminalPrinter()
 
 
 class PlainPrinter:
