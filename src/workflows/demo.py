@@ -156,8 +156,9 @@ async def _until_ready(running: Installation, runners: Mapping[str, asyncio.Task
                 return
             if missing & ended or asyncio.get_running_loop().time() > deadline:
                 queue = min(missing & ended or missing)
-                log = (running.settings.data_dir / f"{queue}.log").read_text(errors="replace")[-2000:]
-                raise EngineUnreachable(f"the runner on queue '{queue}' did not start; its log ends:\n{log}")
+                log = running.settings.data_dir / f"{queue}.log"
+                say((await asyncio.to_thread(log.read_text, errors="replace"))[-2000:])
+                raise EngineUnreachable(f"the runner on queue '{queue}' did not start: the end of its log is above")
             await asyncio.sleep(running.settings.poll_interval)
 
 
