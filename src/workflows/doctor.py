@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,7 @@ async def examine(settings: OrchestratorSettings) -> list[Check]:
     checks = [Check("settings", True, f"data folder {settings.data_dir}, settings file {_present(config_file())}")]
     checks.append(_sqlite())
     checks += await _store(settings)
-    checks.append(_room(settings))
+    checks += [_room(folder) for folder in _folders(settings)]
     checks.append(await _temporal(settings))
     return checks
 
@@ -77,15 +78,21 @@ async def _store(settings: OrchestratorSettings) -> list[Check]:
     ]
 
 
-def _room(settings: OrchestratorSettings) -> Check:
-    folder = settings.data_dir
+def _folders(settings: OrchestratorSettings) -> list[Path]:
+    """Where things are written: the data folder, and the store's where it is another."""
+    folders = [settings.data_dir]
+    with suppress(StatusError):
+        folders.append(settings.store_path.absolute().parent)
+    return list(dict.fromkeys(folders))
+
+
+def _room(folder: Path) -> Check:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     said = f"{free // (1024 * 1024):,} MiB free at {folder}"
-    return Check(
-        "disk", free > LEAST_ROOM, said if free > LEAST_ROOM else f"{said}: make room, or events cannot be stored"
-    )
+    enough = free > LEAST_ROOM
+    return Check("disk", enough, said if enough else f"{said}: make room, or events cannot be stored")
 
 
 async def _temporal(settings: OrchestratorSettings) -> Check:
