@@ -75,12 +75,19 @@ class _Connection(SQLiteConnection):
 
 class _Pool(SQLiteConnectionPool):
     def _create_connection(self) -> SQLiteConnection:
-        made = super()._create_connection()
-        raw = made._sqlite_conn
-        raw.execute("PRAGMA synchronous=FULL")
-        if raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
+        # The library's own way leaves a connection open that fails after it was made, and keeps one statement cached.
+        raw = sqlite3.connect(
+            self.db_name, uri=True, timeout=self.lock_timeout or 0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            raw.row_factory = sqlite3.Row
+            raw.execute("PRAGMA journal_mode=WAL")
+            raw.execute("PRAGMA synchronous=FULL")
+            if raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
+                raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
+        except BaseException:
             raw.close()
-            raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
+            raise
         return _Connection(sqlite_conn=raw, max_age=self.max_age)
 
     def put_connection(self, conn: SQLiteConnection) -> None:
