@@ -34,7 +34,8 @@ async def test_the_verdict_stands_at_once(ship: Harness, blunder: ExecutionStatu
     raised = next(record.time for record in history if isinstance(record.event, AttemptFailed))
     judged = next(record.time for record in history if isinstance(record.event, ExecutionFailed))
 
-    assert 0 <= (judged - raised).total_seconds() < 1.5  # 0.05 on an idle machine
+    # 0.05 on an idle machine; every timeout of the execution is longer than what is allowed here.
+    assert 0 <= (judged - raised).total_seconds() < 2
 
 
 async def test_the_stack_shows_the_line_of_the_agent_that_raised(blunder: ExecutionStatus) -> None:

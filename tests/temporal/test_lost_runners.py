@@ -91,7 +91,7 @@ def test_a_killed_runner_is_e203_and_the_message_names_the_tool_and_the_last_eve
 def test_it_is_failed_within_the_heartbeat_timeout(loss: Loss) -> None:
     ended = next(record.time for record in loss.history if isinstance(record.event, ExecutionFailed))
 
-    assert (ended - loss.killed_at).total_seconds() < HEARTBEAT + 1
+    assert (ended - loss.killed_at).total_seconds() < HEARTBEAT + 5
 
 
 def test_everything_that_the_agent_said_before_is_still_there(loss: Loss) -> None:
