@@ -112,17 +112,20 @@ def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: st
         return
     with closing(store):
         store.append(stream, [_message("before")])
-        pipe.send("stored")
+    pipe.send("stored")  # once closed: what SQLite leaves beside the file is gone when the rights are taken away
     pipe.recv()
     refusals = []
-    with closing(open_sqlite(place, lock_timeout)) as store:
-        for _ in range(2):
-            try:
-                store.append(stream, [_message("meanwhile")])
-            except StoreUnavailable as error:
-                refusals.append(str(error))
-        pipe.send(refusals)
-        pipe.recv()
+    again: SqliteEventStore | None = None
+    for _ in range(2):
+        try:
+            # Whether it can even be opened for reading depends on what SQLite left beside it.
+            again = again or open_sqlite(place, lock_timeout)
+            again.append(stream, [_message("meanwhile")])
+        except StoreUnavailable as error:
+            refusals.append(str(error))
+    pipe.send(refusals)
+    pipe.recv()
+    with closing(again or open_sqlite(place, lock_timeout)) as store:
         store.append(stream, [_message("after")])
         pipe.send(store.version(stream))
 

@@ -81,7 +81,9 @@ class _Pool(SQLiteConnectionPool):
         )
         try:
             raw.row_factory = sqlite3.Row
-            raw.execute("PRAGMA journal_mode=WAL")
+            # Asked first: to set what is set already fails where the file may not be written.
+            if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                raw.execute("PRAGMA journal_mode=WAL")
             raw.execute("PRAGMA synchronous=FULL")
             if raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
                 raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
