@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
@@ -59,3 +62,11 @@ def folded(store: SqliteEventStore) -> dict[str, ExecutionStatus]:
             assert status is not None
             found[execution_id] = status
     return found
+
+
+def make_database(path: Path, *statements: str) -> None:
+    """Make a database of somebody else's."""
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()

@@ -44,8 +44,8 @@ ORDER BY first_position DESC LIMIT :limit
 SELECT_GROUPS: Final = "SELECT * FROM failure_groups ORDER BY last_position DESC LIMIT ?"
 """Failure groups, the latest first."""
 
-SELECT_RUNNERS: Final = "SELECT row FROM runners WHERE (:queue IS NULL OR task_queue = :queue) ORDER BY position DESC"
-"""Runners, the latest to change first."""
+SELECT_RUNNERS: Final = "SELECT row FROM runners"
+"""All runners; which queue one serves may have changed since its row was written."""
 
 SELECT_REST_OF_STREAM: Final = """
 SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
@@ -225,11 +225,7 @@ class Queries:
     async def runners(self, task_queue: str | None = None) -> tuple[Runner, ...]:
         """Runners, of one queue or of all, the latest to change first, as of now. Raises StoreUnavailable."""
         position = (await self.lag()).position
-        held = {
-            runner.runner_id: runner
-            for row in await self._all(SELECT_RUNNERS, {"queue": None})
-            for runner in [runner_of(row[0])]
-        }
+        held = {runner.runner_id: runner for row in await self._all(SELECT_RUNNERS) for runner in [runner_of(row[0])]}
         end_of_prefix = RUNNER_STREAMS[:-1] + chr(ord(RUNNER_STREAMS[-1]) + 1)
         rest = await self._all(SELECT_REST_OF_RUNNERS, (position, RUNNER_STREAMS, end_of_prefix))
         for record in self._records(rest):

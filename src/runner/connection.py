@@ -48,7 +48,7 @@ def configured_address() -> str | None:
     return ClientConfig.load_client_connect_config().get("target_host")
 
 
-async def connect(data_dir: Path, *, timeout: float, identity: str, runtime: Runtime | None = None) -> Client:
+async def connect(data_dir: Path, *, timeout: float, identity: str) -> Client:
     """Connect and make sure that the namespace answers, trying again for `timeout` seconds.
 
     Raises TemporalUnreachable, which names the address, the reason and what to check.
@@ -60,9 +60,7 @@ async def connect(data_dir: Path, *, timeout: float, identity: str, runtime: Run
             config = ClientConfig.load_client_connect_config()
             address = config.setdefault("target_host", _left_address(data_dir) or DEFAULT_ADDRESS)
             client = await asyncio.wait_for(
-                Client.connect(
-                    **config, data_converter=pydantic_data_converter, identity=identity, runtime=runtime or _runtime()
-                ),
+                Client.connect(**config, data_converter=pydantic_data_converter, identity=identity, runtime=_runtime()),
                 timeout=max(1.0, deadline - time.monotonic()),
             )
             await client.workflow_service.describe_namespace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -36,7 +35,7 @@ from tests.histories import (
 )
 from tests.processes import child
 from tests.store_processes import hold_lock, open_sqlite, sqlite_locked
-from tests.tables import folded, project
+from tests.tables import folded, make_database, project
 
 REEF = execution_stream(SURVEY)
 
@@ -276,13 +275,6 @@ async def test_reading_waits_for_no_lock(store: SqliteEventStore, queries: Queri
         assert (await queries.execution(SURVEY)).phase is Phase.COMPLETED
         async with Queries(store.path, lock_timeout=30.0) as others:
             assert (await others.lag()).head == len(VOYAGE)
-
-
-def make_database(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from tests.store_processes import (
     open_sqlite,
     sqlite_locked,
 )
+from tests.tables import make_database
 
 
 class TestSqliteEventStore(EventStoreContract):
@@ -203,13 +204,6 @@ def test_a_file_that_was_made_unwritable_and_healed_takes_events_again(shared_fo
 
 def files_below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def make_database(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
 
 
 @pytest.mark.parametrize(
