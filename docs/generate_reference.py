@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from projector import errors, hygiene
 from projector.catalogue import CATALOGUE
 from projector.events import EVENT_TYPES, Timeouts
+from projector.execution_filter import MOST_ROWS
 from projector.execution_status import (
     LAST_MESSAGES,
     MESSAGE_PREVIEW,
@@ -39,7 +40,6 @@ from projector.execution_status import (
 from projector.failures import Cause, ErrorReport, Failure, Truncation
 from projector.projections.failure_groups import FailureGroup
 from projector.projections.runners import Runner
-from projector.queries import MOST_ROWS
 from projector.settings import PREFIX, SettingsRejected, StoreSettings
 from projector.views import ChangeView, EventView, StatusView, StepView
 from runner.contracts import INPUT_LIMIT, RESULT_LIMIT

@@ -9,6 +9,7 @@ from projector.events import Timeouts
 from projector.failures import Cause, ErrorReport
 from workflows.error_link import ErrorChain, ErrorLink
 from workflows.evidence import Evidence, RunnerFact
+from workflows.queue_state import QueueKind, QueueState
 
 
 def activity(
@@ -35,6 +36,22 @@ CANCELLED = ErrorLink(kind="cancelled", message="Cancelled")
 NOT_STARTED: ErrorChain = (activity("TIMEOUT", started=False), timeout("SCHEDULE_TO_START"))
 SILENT: ErrorChain = (activity("TIMEOUT"), timeout("HEARTBEAT"))
 SENT = ErrorReport(type="ValueError", message="no such reef", stack='File "survey.py", line 7')
+
+ASKED: ErrorChain = (application("reconsider", "look into the store again"),)
+REFUSED: ErrorChain = (activity("NON_RETRYABLE_FAILURE"), application("AttemptRefused", "it is not run twice"))
+DEATH = {"runner_id": "polaris:4711", "how": "signal SIGSEGV", "last_words": "the hull is breached\n"}
+
+
+def stands(kind: QueueKind, reason: str) -> QueueState:
+    return QueueState(kind=kind, reason=reason)
+
+
+BROKEN = QueueState(
+    kind="startup_failed",
+    reason="no runner polls queue 'agent-runner'; the last one could not start: ImportError: test",
+    cause=Cause(type="ImportError", message="test"),
+    headline="ImportError: test",
+)
 
 WAITING = Evidence(task_queue="agent-runner", last_event="RunnerAwaited", last_event_at="06:00:03 UTC")
 RUNNING = Evidence(
@@ -73,18 +90,26 @@ TABLE = [
     Row(
         "a runner of the queue said why it could not start",
         NOT_STARTED,
-        WAITING.model_copy(update={"runners": (ended("startup_failed", "ImportError", "test"),)}),
+        WAITING.model_copy(update={"runners": (ended("startup_failed", "ImportError", "test"),), "queue": BROKEN}),
         Code.RUNNER_STARTUP_FAILED,
         ("could not start", "'agent-runner'", "ImportError: test"),
         True,
-        ("never started", "SCHEDULE_TO_START timeout", "runner polaris:4711: startup_failed", "ImportError: test"),
+        ("never started", "SCHEDULE_TO_START timeout", "runner polaris:4711: startup_failed", "queue: no runner polls"),
+    ),
+    Row(
+        "the same, before the time is over: its grace is",
+        ASKED,
+        WAITING.model_copy(update={"queue": BROKEN, "may_stop_waiting": True}),
+        Code.RUNNER_STARTUP_FAILED,
+        ("could not start", "'agent-runner'", "ImportError: test"),
+        True,
     ),
     Row(
         "no runner was ever there",
         NOT_STARTED,
-        WAITING,
+        WAITING.model_copy(update={"queue": stands("absent", "no runner has ever announced itself on queue 'q'")}),
         Code.RUNNER_UNAVAILABLE,
-        ("No runner took the execution", "'agent-runner'", "within 60 s", "No runner has ever announced itself"),
+        ("No runner took the execution", "'agent-runner'", "within 60 s. No runner has ever announced itself"),
         True,
         ("store: no attempt began", "store: the last event was RunnerAwaited at 06:00:03 UTC"),
     ),
@@ -98,19 +123,36 @@ TABLE = [
         ("activity ensure_thread failed",),
     ),
     Row(
-        "a runner is known and did not take it: nothing is claimed about it",
+        "a runner polls and did not take it: nothing is claimed about it",
         NOT_STARTED,
-        WAITING.model_copy(update={"runners": (ready(),)}),
+        WAITING.model_copy(update={"queue": stands("ready", "1 runner polls queue 'q'"), "runners": (ready(),)}),
         Code.RUNNER_UNAVAILABLE,
-        ("polaris:4711, said 'ready' at 05:59:00 UTC",),
+        ("1 runner polls queue 'q'.",),
+        True,
+        ("runner polaris:4711: ready at 05:59:00 UTC",),
+    ),
+    Row(
+        "the runner of the queue keeps crashing",
+        NOT_STARTED,
+        WAITING.model_copy(update={"queue": stands("crash_looping", "it crashed 4 times in a row: signal SIGSEGV")}),
+        Code.RUNNER_UNAVAILABLE,
+        ("It crashed 4 times in a row: signal SIGSEGV.",),
         True,
     ),
     Row(
-        "a start-up failure that a newer runner has made good proves nothing",
+        "every slot is taken",
         NOT_STARTED,
-        WAITING.model_copy(update={"runners": (ready("vega:1"), ended("startup_failed", "ImportError", "test"))}),
-        Code.RUNNER_UNAVAILABLE,
-        ("vega:1, said 'ready'",),
+        WAITING.model_copy(update={"queue": stands("saturated", "all 2 slots of 1 runner are taken")}),
+        Code.RUNNER_SATURATED,
+        ("Every runner on queue 'agent-runner' was busy for 60 s. All 2 slots of 1 runner are taken.",),
+        True,
+    ),
+    Row(
+        "only runners of another version poll",
+        NOT_STARTED,
+        WAITING.model_copy(update={"queue": stands("mismatched", "only runners of version ferry:2 poll")}),
+        Code.RUNNER_MISMATCH,
+        ("cannot serve this execution", "only runners of version ferry:2 poll"),
         True,
     ),
     # --- it does not fit ---
@@ -159,14 +201,84 @@ TABLE = [
         True,
     ),
     # --- the runner went away ---
+    *(
+        Row(
+            f"the supervisor saw the process end, and {name}",
+            chain,
+            RUNNING.model_copy(update={"runners": (ended("exited", "ProcessEnded", "signal SIGKILL"),)}),
+            Code.RUNNER_CRASHED,
+            ("The runner's process died while it used the tool 'sound_depth'", "signal SIGKILL", "after 10 steps"),
+            False,
+            ("runner polaris:4711: exited at 06:00:07 UTC: ProcessEnded: signal SIGKILL", "the supervisor saw"),
+        )
+        for name, chain in {"heartbeats stopped": SILENT, "somebody noticed": ASKED}.items()
+    ),
     Row(
-        "heartbeats stopped and the supervisor saw the process end",
-        SILENT,
-        RUNNING.model_copy(update={"runners": (ended("exited", "ProcessEnded", "signal SIGKILL"),)}),
+        "the supervisor told Temporal itself",
+        (activity(), application("RunnerCrashed", "signal SIGSEGV", DEATH)),
+        RUNNING,
         Code.RUNNER_CRASHED,
-        ("died while the agent ran", "while it used the tool 'sound_depth'", "signal SIGKILL", "after 10 steps"),
+        ("The runner's process died while it used the tool 'sound_depth'", "signal SIGSEGV"),
         False,
-        ("runner polaris:4711: exited at 06:00:07 UTC: ProcessEnded: signal SIGKILL",),
+        ("saw the process of runner polaris:4711 end: signal SIGSEGV", "its last words: the hull is breached"),
+    ),
+    Row(
+        "the kernel ended it for its memory",
+        (activity(), application("RunnerCrashed", "it died", DEATH | {"how": "signal SIGKILL, out of memory"})),
+        RUNNING,
+        Code.RUNNER_CRASHED,
+        ("signal SIGKILL, out of memory",),
+        False,
+    ),
+    Row(
+        "the process died before it began the agent",
+        (activity(), application("RunnerCrashed", "signal SIGSEGV", DEATH)),
+        WAITING,
+        Code.RUNNER_CRASHED,
+        ("The runner's process died: signal SIGSEGV before it began the agent.",),
+        True,
+    ),
+    Row(
+        "the supervisor had to kill a runner that it was told to stop",
+        (activity(), application("RunnerCrashed", "signal SIGKILL", DEATH | {"was_told": True})),
+        RUNNING,
+        Code.RUNNER_SHUT_DOWN,
+        ("The runner was stopped while it used the tool 'sound_depth'",),
+        False,
+    ),
+    Row(
+        "heartbeats stopped while the runner was known to stand still",
+        SILENT,
+        RUNNING.model_copy(update={"stalled": "the runner's process is stopped (SIGSTOP)", "silent_for": 29.0}),
+        Code.RUNNER_STALLED,
+        ("was alive but stopped responding while it used the tool", "The runner's process is stopped (SIGSTOP)."),
+        False,
+        ("stalled: the runner's process is stopped",),
+    ),
+    Row(
+        "an attempt that was handed out twice, and whose first runner is silent",
+        REFUSED,
+        RUNNING.model_copy(update={"silent_for": 31.0}),
+        Code.RUNNER_LOST,
+        ("Lost contact with the runner",),
+        False,
+        ("AttemptRefused: it is not run twice",),
+    ),
+    Row(
+        "an agent that goes on without Temporal must still end in time",
+        SILENT,
+        RUNNING.model_copy(update={"silent_for": 1.0, "is_overdue": True}),
+        Code.EXECUTION_TIMED_OUT,
+        ("longer than its limit of 10 min",),
+        False,
+    ),
+    Row(
+        "too slow, and it is known where it stands still",
+        (activity("TIMEOUT"), timeout("START_TO_CLOSE")),
+        RUNNING.model_copy(update={"stalled": "the agent blocks its event loop at tides.py:41", "stack": "tides.py"}),
+        Code.EXECUTION_TIMED_OUT,
+        ("longer than its limit of 10 min", "The agent blocks its event loop at tides.py:41."),
+        False,
     ),
     Row(
         "heartbeats stopped and nothing is proven",
@@ -207,7 +319,7 @@ TABLE = [
         ),
         RUNNING,
         Code.RUNNER_SHUT_DOWN,
-        ("was stopped while the agent ran", "Worker is shutting down"),
+        ("The runner was stopped while it used the tool", "Worker is shutting down"),
         False,
     ),
     Row(

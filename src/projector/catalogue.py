@@ -86,7 +86,7 @@ _ENTRIES: Final = (
         Code.RUNNER_CRASHED,
         "runner_crashed",
         "proven: exit code, signal, out of memory",
-        "The runner process died while the agent ran{where}: {cause}.",
+        "The runner's process died{where}: {cause}.",
         "Read the runner's last words in the evidence; raise its memory limit if it was killed for memory. Work done "
         "before the crash is in the history; look at it before you retry.",
         False,
@@ -112,7 +112,7 @@ _ENTRIES: Final = (
         Code.RUNNER_SHUT_DOWN,
         "runner_shut_down",
         "stopped or redeployed while the agent ran",
-        "The runner was stopped while the agent ran{where}: {cause}.",
+        "The runner was stopped{where}: {cause}.",
         "Retry on the new runner after a look at what was already done; a longer grace time lets agents finish "
         "before a deployment.",
         False,
@@ -121,7 +121,7 @@ _ENTRIES: Final = (
         Code.EXECUTION_TIMED_OUT,
         "execution_timed_out",
         "ran longer than start-to-close allows",
-        "The agent ran longer than its limit of {seconds}{where}.",
+        "The agent ran longer than its limit of {seconds}{where}. {detail}",
         "Raise the limit (`--start-to-close`, EXECUTION_STATUS_START_TO_CLOSE) or give the agent less to do at once.",
         False,
     ),

@@ -7,6 +7,7 @@ imported when a command runs, so that `--help` answers at once. Reading makes no
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime
 from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,10 @@ Store = Annotated[str | None, typer.Option(help="The event store, as a URL or pa
 DataDir = Annotated[str | None, typer.Option(help="The data folder.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.", metavar="ID")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only what ended since then: 90s, 30m, 1h or 2d ago, or an ISO date or time.", metavar="WHEN"),
+]
 Limit = Annotated[int, typer.Option(help="How many at most, 1 to 500.")]
 
 
@@ -46,6 +51,7 @@ def list_executions(
         str | None, typer.Option(help="Only failures of this category, for instance runner_crashed.")
     ] = None,
     session: Annotated[str | None, typer.Option(help="Only this conversation.")] = None,
+    since: Since = None,
     limit: Limit = 50,
     after: Annotated[str | None, typer.Option(help="A cursor: go on where the page before ended.")] = None,
     store: Store = None,
@@ -54,9 +60,18 @@ def list_executions(
 ) -> None:
     """List executions, the newest first."""
     from projector import query_commands
-    from projector.queries import ExecutionFilter
+    from projector.execution_filter import ExecutionFilter
+    from projector.moments import moment_of
 
-    chosen = ExecutionFilter.parse(phase=phase, code=code, category=category, session=session, limit=limit, after=after)
+    chosen = ExecutionFilter.parse(
+        phase=phase,
+        code=code,
+        category=category,
+        session=session,
+        finished_since=moment_of(since, datetime.now(UTC)) if since is not None else None,
+        limit=limit,
+        after=after,
+    )
     run(query_commands.list_executions(_settings(store, data_dir), chosen, as_json=as_json))
 
 
@@ -175,7 +190,7 @@ def watch_one(execution_id: str, settings: StoreSettings, *, as_json: bool, afte
 def failures(limit: Limit = 50, store: Store = None, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show failures by cause, the latest first: an incident is one line."""
     from projector import query_commands
-    from projector.queries import check_limit
+    from projector.execution_filter import check_limit
 
     check_limit(limit)
     run(query_commands.list_failures(_settings(store, data_dir), limit, as_json=as_json))

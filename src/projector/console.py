@@ -10,7 +10,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Final, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -19,7 +20,8 @@ from projector.errors import StatusError
 
 Answer = TypeVar("Answer")
 
-INTERRUPTED = 130
+INTERRUPTED: Final = 130
+_CORE: Final = "temporalio.bridge.temporal_sdk_bridge"
 
 
 def run(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
@@ -71,6 +73,20 @@ def guarded(app: Callable[..., Any]) -> int:
         if isinstance(error.__context__, BrokenPipeError):  # Typer was quicker, and made this of it
             return _reader_has_gone()
         raise
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code.
+
+    Once Temporal's core is loaded, Python is not taken down in order: threads of the core may be in it just then, and
+    the process would abort in place of its exit code, or hang. By now a command has closed what it had open.
+    """
+    if _CORE in sys.modules:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _reader_has_gone() -> int:

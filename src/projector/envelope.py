@@ -19,6 +19,10 @@ END_EVENT_ID: Final = "end"
 """The id of every terminal event. Ids are unique in a stream, so the store itself refuses a second verdict."""
 
 
+LEASE_EVENT_ID: Final = "lease"
+"""The id of every AttemptStarted: the store itself refuses a second one, so an agent is run once."""
+
+
 def execution_stream(execution_id: str) -> str:
     """The stream of an execution. Raises InputRejected for a malformed id."""
     if not _EXECUTION_ID.fullmatch(execution_id):
@@ -37,6 +41,11 @@ def runner_stream(runner_id: str) -> str:
 def execution_id_of(stream: str) -> str | None:
     """The execution whose stream this is, or None for a runner's."""
     return stream.removeprefix(_EXECUTION) if stream.startswith(_EXECUTION) else None
+
+
+def role_of(writer: str) -> str:
+    """The kind of process that wrote an event: client, orchestrator, reconciler, runner or supervisor."""
+    return writer.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)

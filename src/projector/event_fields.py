@@ -70,6 +70,7 @@ _NAMES: Final = frozenset(
         "thread_id",
         "run_id",
         "runner_id",
+        "lease",
         "call_id",
         "task_queue",
         "retry_of",

@@ -49,7 +49,10 @@ class ConditionKind(StrEnum):
 
 
 class ExecutionRequested(Event):
-    """Somebody asked for an agent to run."""
+    """Somebody asked for an agent to run.
+
+    `auto_retry` is 0 when it was asked for by hand, or which automatic retry in a row this is.
+    """
 
     agent: str
     input: str = ""
@@ -57,6 +60,7 @@ class ExecutionRequested(Event):
     task_queue: str
     timeouts: Timeouts = Timeouts()
     retry_of: str | None = None
+    auto_retry: int = 0
 
 
 class CancellationRequested(Event):
@@ -116,10 +120,11 @@ class ExecutionCancelled(Event):
 
 
 class AttemptStarted(Event):
-    """A runner took the execution and is about to run the agent."""
+    """A runner took the execution's lease and is about to run the agent; nobody else will."""
 
     runner_id: str
     task_queue: str
+    lease: str = ""
 
 
 class MessageAppended(Event):
@@ -175,6 +180,13 @@ class AttemptFailed(Event):
     report: ErrorReport
 
 
+class AttemptRefused(Event):
+    """A runner was handed the execution and did not run the agent: it has ended, or another attempt has its lease."""
+
+    runner_id: str
+    reason: str
+
+
 # --- the runner's, about itself, and its supervisor's --------------------------------------------------------------
 
 
@@ -213,22 +225,33 @@ class RunnerStopped(Event):
 
 
 class RunnerExited(Event):
-    """The runner's process ended, as its parent saw it."""
+    """The runner's process ended, as its supervisor saw it.
 
+    `stage` is what it was at when it ended before it was ready. `crashes` counts the ends in a row that nobody asked
+    for; `restart_in` is how many seconds later the supervisor starts the next runner, if it does.
+    """
+
+    task_queue: str = ""
+    agents: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: str | None = None
     out_of_memory: bool = False
+    was_told: bool = False
+    stage: str = ""
+    crashes: int = 0
+    restart_in: float | None = None
     last_stderr: str = ""
 
 
-# --- the reconciler's ----------------------------------------------------------------------------------------------
+# --- whoever sees it: the reconciler's, the orchestrator's, the runner's and its supervisor's ----------------------
 
 
 class ConditionObserved(Event):
-    """Something keeps the execution from moving."""
+    """Something keeps the execution from moving. `stack` is where, when it is code that does not go on."""
 
     kind: ConditionKind
     reason: str
+    stack: str = ""
 
 
 class ConditionCleared(Event):
@@ -266,6 +289,7 @@ ExecutionEvent = (
     | HeartbeatRecorded
     | AttemptFinished
     | AttemptFailed
+    | AttemptRefused
     | ConditionObserved
     | ConditionCleared
 )

@@ -21,11 +21,12 @@ from typing import Any, Final, assert_never
 
 from pydantic import BaseModel, ConfigDict
 
-from projector.envelope import RecordedEvent, execution_id_of
+from projector.envelope import RecordedEvent, execution_id_of, role_of
 from projector.errors import ExecutionEnded, ExecutionNotFound
 from projector.events import (
     AttemptFailed,
     AttemptFinished,
+    AttemptRefused,
     AttemptStarted,
     CancellationRequested,
     ConditionCleared,
@@ -59,6 +60,8 @@ MESSAGE_PREVIEW: Final = 500
 """How many characters of each it keeps."""
 NAME_PREVIEW: Final = 200
 """How many characters of a tool's name and a call's id it keeps."""
+STACK_PREVIEW: Final = 4000
+"""How many characters of the stack of a condition it keeps; the newest frames."""
 TOOLS_IN_FLIGHT: Final = 16
 """How many unanswered tool calls a status keeps; the oldest goes first."""
 
@@ -86,11 +89,16 @@ class _Part(BaseModel):
 
 
 class Condition(_Part):
-    """Why the execution is not moving although it has not ended."""
+    """Why the execution is not moving although it has not ended.
+
+    `observer` is the kind of process that saw it, empty for what the fold itself found.
+    """
 
     kind: ConditionKind
     reason: str
     since: datetime
+    observer: str = ""
+    stack: str = ""
 
 
 class ToolInFlight(_Part):
@@ -127,6 +135,8 @@ class ExecutionStatus(_Part):
     session_id: str | None = None
     thread_id: str | None = None
     retry_of: str | None = None
+    auto_retry: int = 0
+    retried_as: str | None = None
     run_id: str | None = None
     attempt: int = 0
     runner: str | None = None
@@ -176,6 +186,8 @@ def evolve(status: ExecutionStatus | None, recorded: RecordedEvent) -> Execution
         status = ExecutionStatus(execution_id=execution_id, first_position=recorded.position)
     place = {"version": recorded.version, "position": recorded.position}
     if status.phase.is_terminal:
+        if isinstance(recorded.event, ExecutionRetried):  # a link to what came of it, not word from a latecomer
+            return status.model_copy(update={**place, "retried_as": recorded.event.retried_as[:NAME_PREVIEW]})
         return status.model_copy(update={**place, "late_events": status.late_events + 1})
     changes = _changes(status, recorded)
     changes |= {**place, "last_event": recorded.type, "last_event_at": recorded.time}
@@ -200,12 +212,13 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "task_queue": event.task_queue,
                 "session_id": event.session_id,
                 "retry_of": event.retry_of,
+                "auto_retry": event.auto_retry,
                 "requested_at": status.requested_at or time,
             }
         case CancellationRequested():
             return {"cancellation_requested": True, "cancellation_reason": event.reason}
         case ExecutionRetried():
-            return {}
+            return {"retried_as": event.retried_as[:NAME_PREVIEW]}
         case ExecutionStarted():
             return {"run_id": event.run_id}
         case RunnerAwaited():
@@ -250,7 +263,8 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "progress": Progress(done=event.done, total=event.total, note=event.note),
             }
         case ConditionObserved():
-            return {"conditions": _observed(status, event.kind, event.reason, time)}
+            observer, stack = role_of(recorded.writer)[:NAME_PREVIEW], event.stack[-STACK_PREVIEW:]
+            return {"conditions": _observed(status, event.kind, event.reason, time, observer=observer, stack=stack)}
         case ConditionCleared():
             return {"conditions": _cleared(status, event.kind)}
         case ExecutionCompleted():
@@ -270,7 +284,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "unreadable_events": status.unreadable_events + 1,
                 "conditions": _observed(status, ConditionKind.DEGRADED, reason, time),
             }
-        case HeartbeatRecorded() | AttemptFinished() | AttemptFailed():
+        case HeartbeatRecorded() | AttemptFinished() | AttemptFailed() | AttemptRefused():
             return {}
         case RunnerStarting() | RunnerReady() | RunnerStartupFailed() | RunnerStopped() | RunnerExited():
             return {}
@@ -280,13 +294,16 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
 
 def _ended(status: ExecutionStatus, phase: Phase, time: datetime) -> dict[str, Any]:
     # What kept it from moving no longer matters; that a part of its history could not be read still does.
-    kept = tuple(held for held in status.conditions if held.kind is ConditionKind.DEGRADED)
+    kept = tuple(held for held in status.conditions if held.kind is ConditionKind.DEGRADED and not held.observer)
     return {"phase": phase, "finished_at": time, "conditions": kept}
 
 
-def _observed(status: ExecutionStatus, kind: ConditionKind, reason: str, time: datetime) -> tuple[Condition, ...]:
+def _observed(
+    status: ExecutionStatus, kind: ConditionKind, reason: str, time: datetime, *, observer: str = "", stack: str = ""
+) -> tuple[Condition, ...]:
     since = next((held.since for held in status.conditions if held.kind is kind), time)
-    return (*_cleared(status, kind), Condition(kind=kind, reason=reason, since=since))
+    condition = Condition(kind=kind, reason=reason, since=since, observer=observer, stack=stack)
+    return (*_cleared(status, kind), condition)
 
 
 def _cleared(status: ExecutionStatus, kind: ConditionKind) -> tuple[Condition, ...]:

@@ -8,10 +8,10 @@ how fresh.
 from __future__ import annotations
 
 import asyncio
-import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -19,27 +19,50 @@ from typing import Any, Final
 import aiosqlite
 from eventsourcing.persistence import Notification
 
-from projector.catalogue import CATALOGUE
 from projector.codec import EventMapper
 from projector.engines.sqlite_datastore import check_marks, check_place, translated
-from projector.envelope import RUNNER_STREAMS, RecordedEvent, execution_stream
-from projector.errors import ExecutionNotFound, InputRejected
-from projector.execution_status import ExecutionStatus, Phase, fold
+from projector.envelope import END_EVENT_ID, RUNNER_STREAMS, RecordedEvent, execution_stream
+from projector.errors import ExecutionNotFound
+from projector.execution_filter import MOST_ROWS, ExecutionFilter
+from projector.execution_status import ExecutionStatus, fold
 from projector.projections import runners as runner_rows
 from projector.projections.executions import SELECT_STATUS, status_of
 from projector.projections.failure_groups import FailureGroup
 from projector.projections.runners import Runner, runner_of
 
-MOST_ROWS: Final = 500
-
 SELECT_EXECUTIONS: Final = """
 SELECT status FROM executions
 WHERE (:phase IS NULL OR phase = :phase) AND (:code IS NULL OR code = :code)
   AND (:category IS NULL OR category = :category) AND (:session IS NULL OR session_id = :session)
-  AND first_position < :before
+  AND (:until IS NULL OR finished_at < :until) AND first_position < :before
 ORDER BY first_position DESC LIMIT :limit
 """
 """A page of executions, newest first."""
+
+SELECT_ENDED_SINCE: Final = """
+SELECT status FROM executions
+WHERE finished_at >= :since AND (:until IS NULL OR finished_at < :until)
+  AND (:phase IS NULL OR phase = :phase) AND (:code IS NULL OR code = :code)
+  AND (:category IS NULL OR category = :category) AND (:session IS NULL OR session_id = :session)
+  AND +first_position < :before
+ORDER BY +first_position DESC LIMIT :limit
+"""
+"""The same of those that ended at some time or later; the plus signs make SQLite seek them by their end."""
+
+SELECT_OPEN: Final = """
+SELECT status FROM executions
+WHERE phase IN ('PENDING', 'IN_PROGRESS') AND NOT EXISTS (
+    SELECT 1 FROM event_ids WHERE originator_id = 'execution/' || execution_id AND event_id = :end
+)
+ORDER BY first_position
+"""
+"""Executions that have not ended, the oldest first; the store itself says so, whatever their rows do."""
+
+SELECT_PARKED_OPEN: Final = """
+SELECT stream FROM parked
+WHERE NOT EXISTS (SELECT 1 FROM event_ids WHERE originator_id = stream AND event_id = :end)
+"""
+"""Streams without an end whose rows stand still, or were never written."""
 
 SELECT_GROUPS: Final = "SELECT * FROM failure_groups ORDER BY last_position DESC LIMIT ?"
 """Failure groups, the latest first."""
@@ -66,58 +89,7 @@ SELECT COALESCE((SELECT notification_id FROM tracking WHERE application_name = '
 """Where the tables are and where the store is."""
 
 _BEYOND_ALL: Final = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionFilter:
-    """Which executions to list. `after` is a cursor from an earlier page."""
-
-    phase: Phase | None = None
-    code: str | None = None
-    category: str | None = None
-    session: str | None = None
-    limit: int = 50
-    after: str | None = None
-
-    @classmethod
-    def parse(
-        cls,
-        *,
-        phase: str | None = None,
-        code: str | None = None,
-        category: str | None = None,
-        session: str | None = None,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> ExecutionFilter:
-        """Check what a person typed. Raises InputRejected, which names what is allowed."""
-        known_codes = [entry.code.value for entry in CATALOGUE.values()]
-        categories = [entry.category for entry in CATALOGUE.values()]
-        if phase is not None and phase.upper() not in set(Phase):
-            raise InputRejected(f"'{phase}' is not a phase: choose one of {', '.join(Phase)}")
-        if code is not None and code.upper() not in known_codes:
-            raise InputRejected(f"'{code}' is not a failure code: `execution-status codes` lists them")
-        if category is not None and category not in categories:
-            raise InputRejected(f"'{category}' is not a failure category: `execution-status codes` lists them")
-        if session is not None and not session.isprintable():
-            raise InputRejected(f"{session!r} cannot be a session")  # among others what the terminal sent is not UTF-8
-        check_limit(limit)
-        if after is not None and not (re.fullmatch("[0-9]{1,18}", after) and int(after)):
-            raise InputRejected(f"'{after}' is not a cursor: take the one that the page before it ended with")
-        return cls(
-            phase=Phase(phase.upper()) if phase else None,
-            code=code.upper() if code else None,
-            category=category,
-            session=session,
-            limit=limit,
-            after=after,
-        )
-
-
-def check_limit(limit: int) -> None:
-    """Refuse a number of rows that is none, or too many. Raises InputRejected."""
-    if not 1 <= limit <= MOST_ROWS:
-        raise InputRejected(f"{limit} is not a limit: choose a number from 1 to {MOST_ROWS}")
+_ALL: Final = ExecutionFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +111,19 @@ class Lag:
     def events(self) -> int:
         """Events that are stored and not yet in the tables."""
         return max(0, self.head - self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWork:
+    """Executions that have not ended, and all runners, as the tables hold them at `position`.
+
+    `parked` are streams without an end whose rows stand still: only the store knows how they are.
+    """
+
+    position: int
+    executions: tuple[ExecutionStatus, ...]
+    parked: tuple[str, ...]
+    runners: tuple[Runner, ...]
 
 
 class Queries:
@@ -201,15 +186,17 @@ class Queries:
             raise ExecutionNotFound(execution_id)
         return status
 
-    async def executions(self, chosen: ExecutionFilter = ExecutionFilter()) -> ExecutionPage:
+    async def executions(self, chosen: ExecutionFilter = _ALL) -> ExecutionPage:
         """A page of executions, newest first, as of the projector's position. Raises StoreUnavailable."""
         rows = await self._all(
-            SELECT_EXECUTIONS,
+            SELECT_ENDED_SINCE if chosen.finished_since else SELECT_EXECUTIONS,
             {
                 "phase": chosen.phase.value if chosen.phase else None,
                 "code": chosen.code,
                 "category": chosen.category,
                 "session": chosen.session,
+                "since": _column(chosen.finished_since),
+                "until": _column(chosen.finished_until),
                 "before": int(chosen.after) if chosen.after else _BEYOND_ALL,
                 "limit": chosen.limit + 1,
             },
@@ -233,6 +220,19 @@ class Queries:
             held[runner_id] = runner_rows.fold(held.get(runner_id), record)
         chosen = [runner for runner in held.values() if task_queue in (None, runner.task_queue)]
         return tuple(sorted(chosen, key=lambda runner: runner.position, reverse=True))
+
+    async def open_work(self) -> OpenWork:
+        """What has not ended, and the runners, as of the tables' position; a row may be newer than that.
+
+        Raises StoreUnavailable.
+        """
+        position = (await self.lag()).position
+        return OpenWork(
+            position=position,
+            executions=tuple(status_of(row[0]) for row in await self._all(SELECT_OPEN, {"end": END_EVENT_ID})),
+            parked=tuple(row[0] for row in await self._all(SELECT_PARKED_OPEN, {"end": END_EVENT_ID})),
+            runners=tuple(runner_of(row[0]) for row in await self._all(SELECT_RUNNERS)),
+        )
 
     async def lag(self) -> Lag:
         """How far the query tables are behind the store. Raises StoreUnavailable."""
@@ -260,3 +260,8 @@ class Queries:
             )
             for row in rows
         ]
+
+
+def _column(time: datetime | None) -> str | None:
+    """A time as the tables hold it. All are in UTC, so that the order of the texts is that of the times."""
+    return time.astimezone(UTC).isoformat() if time else None

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from projector.console import print_json, say
+from projector.execution_filter import ExecutionFilter
 from projector.execution_status import ExecutionStatus
-from projector.queries import ExecutionFilter, Queries
+from projector.queries import Queries
 from projector.settings import StoreSettings
 from projector.views import status_view
 
@@ -27,7 +28,7 @@ async def current_status(settings: StoreSettings, execution_id: str) -> Executio
 
 async def list_executions(settings: StoreSettings, chosen: ExecutionFilter, *, as_json: bool) -> None:
     """Print a page of executions; on stderr how to get the next one. Raises StoreError."""
-    async with _fresh_queries(settings) as queries:
+    async with fresh_queries(settings) as queries:
         page = await queries.executions(chosen)
     if as_json:
         for status in page.items:
@@ -46,7 +47,7 @@ async def list_executions(settings: StoreSettings, chosen: ExecutionFilter, *, a
 
 async def list_failures(settings: StoreSettings, limit: int, *, as_json: bool) -> None:
     """Print failures by cause. Raises StoreError."""
-    async with _fresh_queries(settings) as queries:
+    async with fresh_queries(settings) as queries:
         groups = await queries.failure_groups(limit)
     if as_json:
         for group in groups:
@@ -79,8 +80,11 @@ async def list_runners(settings: StoreSettings, queue: str | None, *, as_json: b
 
 
 @asynccontextmanager
-async def _fresh_queries(settings: StoreSettings) -> AsyncIterator[Queries]:
-    """Queries of tables that hold what the store held when they were asked for, or word on stderr that they do not."""
+async def fresh_queries(settings: StoreSettings) -> AsyncIterator[Queries]:
+    """Queries of tables that hold what the store held when they were asked for, or word on stderr that they do not.
+
+    Raises StoreError.
+    """
     async with Queries(settings.store_path, lock_timeout=settings.lock_timeout) as queries:
         lag = await queries.lag()
         wanted, deadline = lag.head, time.monotonic() + _PATIENCE

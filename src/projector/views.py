@@ -47,6 +47,8 @@ class StatusView(BaseModel):
     cancellation_requested: bool
     cancellation_reason: str = Field(description="why it was asked to stop, or was stopped")
     retry_of: str | None
+    auto_retry: int = Field(description="which automatic retry in a row this is, 0 when it was asked for by hand")
+    retried_as: str | None = Field(description="the execution that repeats this one")
     requested_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None

@@ -69,6 +69,16 @@ class AgentRun:
         self.progress = Heartbeat()
         self._thread = threading.Thread(target=self._main, name=f"agent-{task.execution_id}"[:60], daemon=True)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The agent's event loop, None before it has begun. Once there is an outcome it no longer matters."""
+        return self._loop
+
+    @property
+    def thread_id(self) -> int | None:
+        """Identifier of the agent's thread, None before it was started."""
+        return self._thread.ident
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()

@@ -32,7 +32,17 @@ def register(app: typer.Typer) -> None:
         store: Annotated[str | None, typer.Option(help="The event store, as a URL or path.")] = None,
         data_dir: Annotated[str | None, typer.Option(help="The data folder.")] = None,
         verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+        supervisor: Annotated[
+            bool,
+            typer.Option(
+                help="Watch the runner's process from a parent, which reports how it ended and starts the next."
+            ),
+        ] = True,
         parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+        mark: Annotated[str | None, typer.Option(hidden=True)] = None,
+        link: Annotated[int | None, typer.Option(hidden=True)] = None,
+        stacks: Annotated[int | None, typer.Option(hidden=True)] = None,
+        stderr: Annotated[int | None, typer.Option(hidden=True)] = None,
     ) -> int:
         """Run agents: serve a queue until SIGTERM or Ctrl-C."""
         try:
@@ -40,6 +50,8 @@ def register(app: typer.Typer) -> None:
             from runner.main import run_runner
             from runner.settings import RunnerSettings
             from runner.startup import split_agent
+            from runner.supervising import run_supervised
+            from runner.ties import Ties, new_mark
         except Exception:
             # A broken installation: nothing of ours can be relied on, so the block is made by hand.
             print(_BROKEN_INSTALLATION.format(stack=traceback.format_exc().rstrip()), file=sys.stderr)
@@ -47,4 +59,10 @@ def register(app: typer.Typer) -> None:
         for name in agent:
             split_agent(name)
         settings = load(RunnerSettings, agent_queue=queue, store=store, data_dir=data_dir)
-        return run_runner(settings, agent, verbose=verbose, parent=parent)
+        if supervisor:
+            given = {"--queue": queue, "--store": store, "--data-dir": data_dir}
+            options = [part for name, value in given.items() if value is not None for part in (name, value)]
+            options += ["--verbose"] if verbose else []
+            return run_supervised(settings, agent, options=options, verbose=verbose, parent=parent)
+        ties = Ties(mark or new_mark(), link, stacks, stderr)
+        return run_runner(settings, agent, verbose=verbose, parent=parent, ties=ties)

@@ -25,6 +25,9 @@ from temporalio.service import RPCError
 
 from projector.errors import EngineUnreachable
 
+WORKER_HEARTBEAT: Final = timedelta(seconds=2)
+"""How often Temporal hears of a worker of this process, which tells it who lives. The SDK's default: a minute."""
+
 ADDRESS_FILE: Final = "temporal.address"
 DEFAULT_ADDRESS: Final = "localhost:7233"
 _PAUSE: Final = 0.25
@@ -92,7 +95,10 @@ def _runtime() -> Runtime:
     if not _shared:
         forwarding = LogForwardingConfig(logger=logging.getLogger("temporal.core"))
         level = TelemetryFilter(core_level="WARN", other_level="ERROR")
-        runtime = Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=level, forwarding=forwarding)))
+        runtime = Runtime(
+            telemetry=TelemetryConfig(logging=LoggingConfig(filter=level, forwarding=forwarding)),
+            worker_heartbeat_interval=WORKER_HEARTBEAT,
+        )
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
         _shared.append(runtime)
     return _shared[0]

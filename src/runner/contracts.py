@@ -18,6 +18,15 @@ EXECUTE_AGENT: Final = "execute_agent"
 ATTEMPT_FAILED: Final = "AttemptFailed"
 """ApplicationError type of everything that the runner reports; its detail is an ErrorReport."""
 
+ATTEMPT_REFUSED: Final = "AttemptRefused"
+"""ApplicationError type of a second run of the agent that a runner was asked for and did not do."""
+
+RUNNER_CRASHED: Final = "RunnerCrashed"
+"""ApplicationError type with which a supervisor fails the attempts of a dead runner; its detail is a RunnerDeath."""
+
+RECONSIDER: Final = "reconsider"
+"""The workflow's signal: look into the store again, something there may decide. It carries nothing."""
+
 RESULT_LIMIT: Final = 1_900_000
 """Largest result in bytes of JSON. Temporal refuses payloads above 2 MiB; the rest is room for its envelope."""
 
@@ -72,6 +81,19 @@ class AgentResult(_Contract):
 
     output: Any = None
     output_bytes: int = 0
+
+
+class RunnerDeath(_Contract):
+    """How a runner's process ended, as its supervisor tells Temporal.
+
+    `how` is in a few words; `was_told` says that it was being stopped.
+    """
+
+    runner_id: str
+    how: str
+    out_of_memory: bool = False
+    was_told: bool = False
+    last_words: str = ""
 
 
 class Heartbeat(_Contract):

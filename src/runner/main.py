@@ -7,14 +7,13 @@ RunnerStartupFailed and ends the process with exit code 1.
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import faulthandler
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -36,8 +35,10 @@ from projector.opening import open_store
 from projector.redaction import Redactor
 from runner.agent import Agent
 from runner.failure_report import report_failure
+from runner.link import STOPPING, Link, StageReached
 from runner.settings import RunnerSettings
-from runner.startup import Stage, import_agent, likely_causes, startup_failure_block
+from runner.startup import import_agent, likely_causes, startup_failure_block
+from runner.ties import Ties, new_mark, runner_id_of, stop_with
 
 HEARTBEAT_THROTTLE: Final = timedelta(seconds=1)
 """The SDK's own default holds heartbeats back for up to 0.8 of their timeout, and cancellations with them."""
@@ -49,12 +50,15 @@ log = structlog.get_logger("runner")
 class RunnerProcess:
     """One runner: its identity, its store and what it says about itself."""
 
-    def __init__(self, settings: RunnerSettings, agent_names: Sequence[str]) -> None:
+    def __init__(self, settings: RunnerSettings, agent_names: Sequence[str], ties: Ties) -> None:
         self.settings = settings
         self.agent_names = tuple(agent_names)
-        self.runner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.runner_id = runner_id_of(os.getpid(), ties.mark)
         self.hygiene = Hygiene(Redactor.from_environment(os.environ))
-        self.stage = Stage()
+        self.stage = "configuring"
+        self._ties = ties
+        self._link = Link(ties.link)
+        self._parent = os.getppid()
         self._store: SqliteEventStore | None = None
         self._said = 0
         self._ready = False
@@ -80,7 +84,7 @@ class RunnerProcess:
                 self._store.close()
 
     def _prepare(self) -> dict[str, Agent]:
-        self.stage.name = "opening the event store"
+        self._reach("opening the event store")
         self._store = open_store(self.settings, self.hygiene)
         self.say(
             RunnerStarting(
@@ -93,34 +97,40 @@ class RunnerProcess:
         )
         agents = {}
         for name in self.agent_names:
-            self.stage.name = f"importing the agent {name}"
+            self._reach(f"importing the agent {name}")
             agents[name] = import_agent(name)
         return agents
 
     async def _serve(self, agents: dict[str, Agent]) -> None:
-        self.stage.name = "connecting to Temporal"
+        self._reach("connecting to Temporal")
         # Imported here: a broken installation of the SDK is a startup failure like any other.
         from temporalio.worker import Worker
 
         from runner.activities import RunnerActivities
+        from runner.attempt import AttemptTools
         from runner.connection import connect
+        from runner.liveness import LivenessWatch
 
         settings, store = self.settings, self._store
         assert store is not None
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, stopping)
         client = await connect(settings.data_dir, timeout=settings.connect_timeout, identity=f"runner:{self.runner_id}")
-        self.stage.name = "registering the activities"
+        self._reach("registering the activities")
         writer = EventWriter(store)
-        activities = RunnerActivities(
-            agents=agents,
+        liveness = LivenessWatch(self._link, stall_after=settings.stall_after, stacks_fd=self._ties.stacks)
+        tools = AttemptTools(
+            store=store,
             writer=writer,
             hygiene=self.hygiene,
-            threads_dir=settings.data_dir / "threads",
             runner_id=self.runner_id,
             stop_patience=settings.grace * 0.2,
+            shutdown_grace=settings.grace * 0.7,
+            link=self._link,
+            liveness=liveness,
         )
+        activities = RunnerActivities(agents=agents, threads_dir=settings.data_dir / "threads", tools=tools)
         worker = Worker(
             client,
             task_queue=settings.agent_queue,
@@ -130,7 +140,8 @@ class RunnerProcess:
             graceful_shutdown_timeout=timedelta(seconds=settings.grace * 0.7),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         )
-        self.stage.name = "polling"
+        self._reach("polling")
+        liveness.start(asyncio.get_running_loop())
         polling = asyncio.create_task(worker.run())
         told = asyncio.create_task(stopping.wait())
         try:
@@ -139,6 +150,7 @@ class RunnerProcess:
                 RunnerReady(task_queue=settings.agent_queue, agents=self.agent_names, slots=settings.slots),
             )
             self._ready = True
+            self._link.say(StageReached("serving", is_ready=True))
             print(f"runner {self.runner_id} serves queue '{settings.agent_queue}'", file=sys.stderr, flush=True)
             await asyncio.wait({polling, told}, return_when=asyncio.FIRST_COMPLETED)
             if not polling.done():
@@ -146,9 +158,20 @@ class RunnerProcess:
             await polling
         finally:
             told.cancel()
+            liveness.stop()
             await asyncio.to_thread(writer.close)
         with suppress(StoreError):
             await asyncio.to_thread(self.say, RunnerStopped(reason="told to stop"))
+
+    def _reach(self, stage: str) -> None:
+        self.stage = stage
+        self._link.say(StageReached(stage))
+
+    def _told_to_stop(self, stopping: asyncio.Event) -> None:
+        stopping.set()
+        self._link.say(StageReached(STOPPING))
+        if os.getppid() != self._parent:
+            self._ties.regain_stderr()
 
     def say(self, event: WritableEvent) -> None:
         """Append an event about this runner itself. Raises StoreError."""
@@ -164,7 +187,7 @@ class RunnerProcess:
         print(
             startup_failure_block(
                 report,
-                self.stage.name,
+                self.stage,
                 task_queue=self.settings.agent_queue,
                 agents=self.agent_names,
                 runner_id=self.runner_id,
@@ -173,7 +196,7 @@ class RunnerProcess:
             flush=True,
         )
         try:
-            self.say(_failed(self.settings.agent_queue, self.agent_names, self.stage.name, report))
+            self.say(_failed(self.settings.agent_queue, self.agent_names, self.stage, report))
         except Exception as problem:
             print(f"this failure could not be stored either: {problem}", file=sys.stderr, flush=True)
 
@@ -185,15 +208,23 @@ def _failed(task_queue: str, agents: tuple[str, ...], stage: str, report: ErrorR
 
 
 def run_runner(
-    settings: RunnerSettings, agent_names: Sequence[str], *, verbose: bool = False, parent: int | None = None
+    settings: RunnerSettings,
+    agent_names: Sequence[str],
+    *,
+    verbose: bool = False,
+    parent: int | None = None,
+    ties: Ties | None = None,
 ) -> int:
     """Run a runner in this process until it is told to stop; returns its exit code.
 
-    With `parent` it also stops, in order, when that process dies (on Linux).
+    With `parent` it also stops, in order, when that process dies (on Linux). `ties` are those to its supervisor.
     """
     if parent is not None:
-        _stop_with(parent)
-    process = RunnerProcess(settings, agent_names)
+        stop_with(parent)
+    ties = ties or Ties(new_mark())
+    ties.keep_to_itself()
+    faulthandler.enable(2)  # a crash in native code leaves its stack among the last words
+    process = RunnerProcess(settings, agent_names, ties)
     configure_logging(process.hygiene.redactor, verbose=verbose)
     # The SDK logs each failed activity with our stack; the runner logs the agent's own error instead.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
@@ -207,11 +238,3 @@ def run_runner(
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _stop_with(parent: int) -> None:
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before we asked
-        sys.exit(0)

@@ -25,6 +25,11 @@ class RunnerSettings(StoreSettings):
         default=100, description="how many agents a runner runs at once"
     )
     grace: Seconds = Field(default=25.0, description="how long a stopping runner lets its agents finish, in seconds")
+    stall_after: Seconds = Field(
+        default=3.0,
+        description="how long an event loop, an agent's thread or a runner's process may stand still before the "
+        "execution is shown as stalled, in seconds",
+    )
     connect_timeout: Seconds = Field(default=10.0, description="how long to try to reach Temporal, in seconds")
 
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from projector.errors import InputRejected, StatusError
 from projector.failures import ErrorReport
 from runner.agent import Agent, is_agent
+
+BLOCK_TITLE: Final = "STARTUP FAILURE"
+"""By which the block is found in a log."""
 
 _RULE: Final = "=" * 72
 
@@ -18,13 +20,6 @@ class AgentRejected(StatusError):
     """What was named as an agent is none."""
 
     exit_code = 2
-
-
-@dataclass(slots=True)
-class Stage:
-    """What the runner is at while it starts; a failure is told with it."""
-
-    name: str = "configuring"
 
 
 class _Hint(NamedTuple):
@@ -76,6 +71,13 @@ _HINTS: Final = (
             "its folder is not writable for this user, or the disk is full",
         ),
     ),
+    _Hint(
+        ("ProcessEnded",),
+        (
+            "code that is imported ends the process (os._exit), or a native library crashes: see what it said last",
+            "somebody killed the process, or the machine or the container has too little memory",
+        ),
+    ),
     _Hint(("MemoryError",), ("the machine or the container has too little memory",)),
 )
 _ANYTHING: Final = ("the agent's module raises this while it is imported: its stack is below",)
@@ -98,7 +100,7 @@ def startup_failure_block(
     causes = "\n".join(f"    - {cause}" for cause in likely_causes(report))
     stack = "\n".join(f"    {line}" for line in report.stack.splitlines()) or "    (none)"
     return (
-        f"{_RULE}\nSTARTUP FAILURE\n{_RULE}\n"
+        f"{_RULE}\n{BLOCK_TITLE}\n{_RULE}\n"
         f"error:         {report.headline}\n"
         f"stage:         {stage}\n"
         f"runner:        {runner_id}\n"

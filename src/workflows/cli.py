@@ -5,7 +5,6 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ import typer
 
 import projector.cli
 import runner.cli
-from projector.console import guarded, print_json, run, say
+from projector.console import guarded, leave, print_json, run, say
 
 if TYPE_CHECKING:
     from workflows.client import ExecutionClient, StartedExecution
@@ -121,16 +120,50 @@ def cancel(
 
 @app.command(rich_help_panel="Start and stop")
 def retry(
-    execution_id: ExecutionId,
+    execution_id: Annotated[
+        str | None, typer.Argument(help="The execution's id; a group is named by --code instead.", metavar="ID")
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="All that failed with this code, for instance E101.")] = None,
+    category: Annotated[
+        str | None, typer.Option(help="All that failed in this category, for instance runner_startup_failed.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="Of these, only this conversation.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Of these, only what ended since then: 90s, 30m, 1h or 2d ago, or an ISO date or time.", metavar="WHEN"
+        ),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Of these, only what ended before then.", metavar="WHEN")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many at most, the newest; all when absent.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which those are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Retry them without asking.")] = False,
     store: Store = None,
     data_dir: DataDir = None,
     as_json: Json = False,
-) -> None:
-    """Start a new execution with the agent, input and session of one that has ended."""
-    with _client(_settings(store=store, data_dir=data_dir)) as client:
+) -> int:
+    """Start one that has ended, or each of a group that failed, anew with the same agent, input and session."""
+    from workflows.retry_command import Group, check_retry, retry_group
+
+    group = Group(
+        code=code,
+        category=category,
+        session=session,
+        since=since,
+        until=until,
+        limit=limit,
+        dry_run=dry_run,
+        yes=yes,
+    )
+    check_retry(execution_id, group)
+    settings = _settings(store=store, data_dir=data_dir)
+    with _client(settings) as client:
+        if execution_id is None:
+            return retry_group(settings, client, group, as_json=as_json)
         started = run(client.retry(execution_id))
     _warn_of_secrets(started)
     _print_id(started, as_json=as_json)
+    return 0
 
 
 @app.command(rich_help_panel="Roles")
@@ -146,6 +179,21 @@ def orchestrator(
     _log(verbose)
     run(run_orchestrator(settings, say))
     return 0
+
+
+@app.command(rich_help_panel="Look after it")
+def reconcile(
+    once: Annotated[bool, typer.Option("--once", help="Compare once, and end.")] = False,
+    store: Store = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Compare open executions with Temporal, and write the ends that no workflow could."""
+    from workflows.reconcile_command import reconcile as run_reconciler
+
+    settings = _settings(store=store, data_dir=data_dir)
+    _log(verbose=False)
+    return run(run_reconciler(settings, once=once, as_json=as_json))
 
 
 @app.command(rich_help_panel="Look after it")
@@ -181,7 +229,7 @@ runner.cli.register(app)
 
 def main() -> None:
     """The console script."""
-    sys.exit(guarded(app))
+    leave(guarded(app))
 
 
 def _settings(**flags: Any) -> OrchestratorSettings:

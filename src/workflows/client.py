@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.exceptions import TemporalError
-from temporalio.service import RPCError
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
 
 from projector.catalogue import Code
 from projector.engines.sqlite import SqliteEventStore
@@ -21,7 +22,7 @@ from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_
 from projector.errors import EngineUnreachable, ExecutionExists, ExecutionNotFound, InputRejected, VersionConflict
 from projector.event_store import NO_STREAM
 from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried, Timeouts, WritableEvent
-from projector.execution_status import decide_cancellation, fold
+from projector.execution_status import ExecutionStatus, decide_cancellation, fold
 from projector.failures import Cause, build_failure
 from projector.hygiene import Hygiene
 from runner.connection import connect
@@ -31,6 +32,8 @@ from workflows.settings import OrchestratorSettings
 
 WRITER: Final = "client"
 _RPC_TIMEOUT: Final = timedelta(seconds=10)
+_FINAL: Final = (RPCStatusCode.INVALID_ARGUMENT,)
+"""What Temporal answers to a start that it will never take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class ExecutionRequest:
     execution_id: str | None = None
     session_id: str | None = None
     retry_of: str | None = None
+    auto_retry: int = 0
     task_queue: str | None = None
     timeouts: Timeouts | None = None
 
@@ -57,11 +61,21 @@ class StartedExecution:
 class ExecutionClient:
     """Starts, cancels and retries executions on one store and one Temporal."""
 
-    def __init__(self, settings: OrchestratorSettings, store: SqliteEventStore, hygiene: Hygiene) -> None:
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        store: SqliteEventStore,
+        hygiene: Hygiene,
+        *,
+        connection: Client | None = None,
+        writer: str = WRITER,
+    ) -> None:
+        """It makes its own connection to Temporal unless it is given one. `writer` is the name in its events."""
         self._settings = settings
         self._store = store
         self._hygiene = hygiene
-        self._connection: Client | None = None
+        self._connection = connection
+        self._writer = writer
 
     async def start(self, request: ExecutionRequest) -> StartedExecution:
         """Store the request, then start its workflow.
@@ -70,6 +84,92 @@ class ExecutionClient:
         is taken, and EngineUnreachable when Temporal cannot be reached or refuses: the execution then exists and is
         FAILED E601.
         """
+        started, requested = await self._store_request(request)
+        await self._start_workflow(started.execution_id, requested)
+        return started
+
+    async def cancel(self, execution_id: str, reason: str = "") -> None:
+        """Ask for an execution to stop.
+
+        Raises ExecutionNotFound, ExecutionEnded, or EngineUnreachable; nothing is stored when Temporal cannot be
+        reached.
+        """
+        stream = execution_stream(execution_id)
+        asked = decide_cancellation(await self.status(execution_id), execution_id, reason)
+        client = await self._client()
+        await asyncio.to_thread(self._store.append, stream, [self._new(uuid.uuid4().hex, asked)])
+        try:
+            await client.get_workflow_handle(execution_id).cancel(rpc_timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            raise EngineUnreachable(
+                f"Temporal could not cancel '{execution_id}': {error.message}; try again when it answers"
+            ) from error
+
+    async def retry(
+        self,
+        execution_id: str,
+        *,
+        new_id: str | None = None,
+        auto_retry: int = 0,
+        start_delay: timedelta | None = None,
+    ) -> StartedExecution:
+        """Start a new execution of the same agent, input and session, linked to one that has ended.
+
+        With `new_id` it may be called again, also when it broke off in between: it is one and the same retry. An
+        `auto_retry` above 0 marks the retry as an automatic one, whose start may be tried again: what only Temporal's
+        absence prevents leaves it PENDING. The workflow begins after `start_delay`.
+
+        Raises ExecutionNotFound, InputRejected when it has not ended or its input was too large to be kept, or what
+        `start` raises: ExecutionExists when `new_id` is taken by something else.
+        """
+        old = _request_of(await self._history(execution_id), execution_id)
+        request = ExecutionRequest(
+            agent=old.agent,
+            input=old.input,
+            execution_id=new_id,
+            session_id=old.session_id,
+            retry_of=execution_id,
+            auto_retry=auto_retry,
+            task_queue=old.task_queue,
+            timeouts=old.timeouts,
+        )
+        requested: ExecutionRequested | None
+        try:
+            started, requested = await self._store_request(request)
+        except ExecutionExists:
+            status = await self.status(new_id) if new_id else None
+            if new_id is None or status is None or status.retry_of != execution_id:
+                raise
+            # Ours, from a call that broke off, or from another orchestrator's.
+            started = StartedExecution(new_id)
+            requested = None if status.phase.is_terminal else _request_in(await self._history(new_id))
+        link = self._new(f"retried-{started.execution_id}", ExecutionRetried(retried_as=started.execution_id))
+        await asyncio.to_thread(self._store.append, execution_stream(execution_id), [link])
+        if requested is not None:
+            await self._start_workflow(
+                started.execution_id, requested, start_delay=start_delay, may_run_already=new_id is not None
+            )
+        return started
+
+    async def status(self, execution_id: str) -> ExecutionStatus | None:
+        """The status as the store has it, None when there is no such execution. Raises InputRejected, StoreError."""
+        return fold(None, await self._history(execution_id))
+
+    async def connect(self) -> None:
+        """Connect to Temporal now, and not when it is needed first. Raises EngineUnreachable."""
+        await self._client()
+
+    async def _history(self, execution_id: str) -> list[RecordedEvent]:
+        return await asyncio.to_thread(self._store.read, execution_stream(execution_id))
+
+    async def _client(self) -> Client:
+        if self._connection is None:
+            self._connection = await connect(
+                self._settings.data_dir, timeout=self._settings.connect_timeout, identity=WRITER
+            )
+        return self._connection
+
+    async def _store_request(self, request: ExecutionRequest) -> tuple[StartedExecution, ExecutionRequested]:
         execution_id = request.execution_id or f"exec-{uuid.uuid4().hex[:12]}"
         stream = execution_stream(execution_id)
         split_agent(request.agent)
@@ -83,71 +183,30 @@ class ExecutionClient:
             )
         # Only secrets are taken out: the agent gets the text as it was given, apart from what UTF-8 cannot hold.
         text = self._hygiene.redactor.redact(request.input.encode("utf-8", "replace").decode())
-        queue = request.task_queue or self._settings.agent_queue
         requested = ExecutionRequested(
             agent=request.agent,
             input=text,
             session_id=request.session_id,
-            task_queue=queue,
+            task_queue=request.task_queue or self._settings.agent_queue,
             timeouts=request.timeouts or self._settings.timeouts,
             retry_of=request.retry_of,
+            auto_retry=request.auto_retry,
         )
+        new = self._new(uuid.uuid4().hex, requested)
         try:
-            await asyncio.to_thread(self._store.append, stream, [_new(uuid.uuid4().hex, requested)], NO_STREAM)
+            await asyncio.to_thread(self._store.append, stream, [new], NO_STREAM)
         except VersionConflict:
             raise ExecutionExists(execution_id) from None
-        await self._start_workflow(execution_id, requested)
-        return StartedExecution(execution_id, self._hygiene.redactor.found(request.input))
+        return StartedExecution(execution_id, self._hygiene.redactor.found(request.input)), requested
 
-    async def cancel(self, execution_id: str, reason: str = "") -> None:
-        """Ask for an execution to stop.
-
-        Raises ExecutionNotFound, ExecutionEnded, or EngineUnreachable; nothing is stored when Temporal cannot be
-        reached.
-        """
-        stream = execution_stream(execution_id)
-        history = await asyncio.to_thread(self._store.read, stream)
-        asked = decide_cancellation(fold(None, history), execution_id, reason)
-        client = await self._client()
-        await asyncio.to_thread(self._store.append, stream, [_new(uuid.uuid4().hex, asked)])
-        try:
-            await client.get_workflow_handle(execution_id).cancel(rpc_timeout=_RPC_TIMEOUT)
-        except RPCError as error:
-            raise EngineUnreachable(
-                f"Temporal could not cancel '{execution_id}': {error.message}; try again when it answers"
-            ) from error
-
-    async def retry(self, execution_id: str) -> StartedExecution:
-        """Start a new execution of the same agent, input and session, linked to one that has ended.
-
-        Raises ExecutionNotFound, InputRejected when it has not ended or its input was too large to be kept, or what
-        `start` raises.
-        """
-        stream = execution_stream(execution_id)
-        history = await asyncio.to_thread(self._store.read, stream)
-        requested = _request_of(history, execution_id)
-        started = await self.start(
-            ExecutionRequest(
-                agent=requested.agent,
-                input=requested.input,
-                session_id=requested.session_id,
-                retry_of=execution_id,
-                task_queue=requested.task_queue,
-                timeouts=requested.timeouts,
-            )
-        )
-        link = _new(uuid.uuid4().hex, ExecutionRetried(retried_as=started.execution_id))
-        await asyncio.to_thread(self._store.append, stream, [link])
-        return started
-
-    async def _client(self) -> Client:
-        if self._connection is None:
-            self._connection = await connect(
-                self._settings.data_dir, timeout=self._settings.connect_timeout, identity=WRITER
-            )
-        return self._connection
-
-    async def _start_workflow(self, execution_id: str, requested: ExecutionRequested) -> None:
+    async def _start_workflow(
+        self,
+        execution_id: str,
+        requested: ExecutionRequested,
+        *,
+        start_delay: timedelta | None = None,
+        may_run_already: bool = False,
+    ) -> None:
         try:
             client = await self._client()
             await client.start_workflow(
@@ -163,19 +222,30 @@ class ExecutionClient:
                 id=execution_id,
                 task_queue=self._settings.orchestrator_queue,
                 static_summary=requested.agent,
+                start_delay=start_delay,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE
+                if may_run_already
+                else WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 rpc_timeout=_RPC_TIMEOUT,
             )
         except (EngineUnreachable, RPCError, TemporalError, RuntimeError) as error:
+            if may_run_already and isinstance(error, WorkflowAlreadyStartedError):
+                return
             reason = self._hygiene.text(getattr(error, "what", error)).text
+            if requested.auto_retry and not (isinstance(error, RPCError) and error.status in _FINAL):
+                raise EngineUnreachable(f"Temporal could not start '{execution_id}' yet: {reason}") from error
             cause = Cause(type=type(error).__name__, message=reason)
             failure = build_failure(
                 Code.ENGINE_UNAVAILABLE, cause=cause, headline=reason, evidence=(f"client: {cause}",)
             )
-            end = NewEvent(END_EVENT_ID, datetime.now(UTC), WRITER, ExecutionFailed(failure=failure))
+            end = self._new(END_EVENT_ID, ExecutionFailed(failure=failure))
             await asyncio.to_thread(self._store.append, execution_stream(execution_id), [end])
             raise EngineUnreachable(
                 f"execution '{execution_id}' is FAILED {failure.code}: {failure.message}"
             ) from error
+
+    def _new(self, event_id: str, event: WritableEvent) -> NewEvent:
+        return NewEvent(id=event_id, time=datetime.now(UTC), writer=self._writer, event=event)
 
 
 def _request_of(history: list[RecordedEvent], execution_id: str) -> ExecutionRequested:
@@ -184,12 +254,16 @@ def _request_of(history: list[RecordedEvent], execution_id: str) -> ExecutionReq
         raise ExecutionNotFound(execution_id)
     if not status.phase.is_terminal:
         raise InputRejected(f"execution '{execution_id}' is {status.phase}: only one that has ended can be retried")
-    requested = next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
+    requested = _request_in(history)
     if requested is None:
         raise InputRejected(f"the request of execution '{execution_id}' cannot be read: start it anew with its input")
     if any(cut.field == "input" for cut in requested.truncated):
         raise InputRejected(f"the input of '{execution_id}' was too large to be kept: start it anew with its input")
     return requested
+
+
+def _request_in(history: list[RecordedEvent]) -> ExecutionRequested | None:
+    return next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
 
 
 def _check_session(session_id: str) -> None:
@@ -199,7 +273,3 @@ def _check_session(session_id: str) -> None:
         raise InputRejected(
             f"{session_id[:60]!r} is not a session id: use 1 to 200 letters, digits and the characters . _ : -"
         ) from None
-
-
-def _new(event_id: str, event: WritableEvent) -> NewEvent:
-    return NewEvent(id=event_id, time=datetime.now(UTC), writer=WRITER, event=event)

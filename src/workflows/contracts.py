@@ -55,9 +55,10 @@ class OutcomeRecord(_Contract):
 
 
 class VerdictRecord(_Contract):
-    """The end that stands in the store."""
+    """The end that stands in the store; or that none is due yet, and after how many seconds to look again."""
 
     phase: Phase
+    look_again: float = 0.0
     code: str = ""
     category: str = ""
     message: str = ""

@@ -1,12 +1,14 @@
-"""What the demonstration shows: one scenario for each kind of failure, two that only look like one, and what must come
+"""What the demonstration shows: one scenario for each kind of failure, some that only look like one, and what must come
 out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Final
 
 from projector.catalogue import Code
@@ -17,6 +19,8 @@ MAIN_QUEUE: Final = "demo"
 BROKEN_QUEUE: Final = "demo-broken"
 EMPTY_QUEUE: Final = "demo-nobody"
 VICTIM_QUEUE: Final = "demo-victim"
+LOST_QUEUE: Final = "demo-lost"
+FROZEN_QUEUE: Final = "demo-frozen"
 MISCONFIGURED_QUEUE: Final = "demo-misconfigured"
 
 FILE_AGENT: Final = "examples.file_agent:agent"
@@ -29,12 +33,23 @@ BLOCKING_AGENT: Final = "examples.faulty:blocking"
 TIMEOUTS: Final = Timeouts(schedule_to_start=8, heartbeat=2, start_to_close=30)
 IMPATIENT: Final = Timeouts(schedule_to_start=3, heartbeat=2, start_to_close=3)
 SILENCE: Final = 6
-KILL_AFTER_STEPS: Final = 10
+STRIKES_AFTER_STEPS: Final = 10
+NEVER: Final = math.inf
 
 FaultTime = Callable[[Sequence[RecordedEvent]], datetime | None]
 
 
-def _time_of(kind: type, *, plus: float = 0) -> FaultTime:
+class Strike(Enum):
+    """What the demonstration does to an execution that is deep in its work."""
+
+    NOTHING = auto()
+    KILL_RUNNER = auto()
+    KILL_RUNNER_AND_SUPERVISOR = auto()
+    FREEZE_RUNNER = auto()
+    TERMINATE_WORKFLOW = auto()
+
+
+def time_of(kind: type, *, plus: float = 0) -> FaultTime:
     """When the last event of a kind happened, plus some seconds."""
 
     def find(history: Sequence[RecordedEvent]) -> datetime | None:
@@ -53,7 +68,8 @@ class Scenario:
     """One execution of the demonstration.
 
     `expected` is a failure code or COMPLETED; `says` must be in the failure's message. `fault_at` tells from the
-    history when the fault struck, where the demonstration itself did not do it.
+    history when the fault struck, where the demonstration itself did not do it. `otherwise` is after how many seconds
+    Temporal's timeouts alone would have ended it (None where they play no part).
     """
 
     name: str
@@ -64,8 +80,9 @@ class Scenario:
     expected: str
     says: tuple[str, ...] = ()
     timeouts: Timeouts = TIMEOUTS
+    strike: Strike = Strike.NOTHING
     fault_at: FaultTime = _never
-    is_killed: bool = False
+    otherwise: float | None = None
 
 
 SCENARIOS: Final = (
@@ -78,7 +95,8 @@ SCENARIOS: Final = (
         "",
         Code.RUNNER_STARTUP_FAILED,
         ("ModuleNotFoundError", "multipart_parser_that_is_not_installed"),
-        fault_at=_time_of(ExecutionRequested),
+        fault_at=time_of(ExecutionRequested),
+        otherwise=TIMEOUTS.schedule_to_start,
     ),
     Scenario(
         "no-runner",
@@ -89,17 +107,52 @@ SCENARIOS: Final = (
         Code.RUNNER_UNAVAILABLE,
         (EMPTY_QUEUE,),
         timeouts=IMPATIENT,
-        fault_at=_time_of(RunnerAwaited),
+        fault_at=time_of(RunnerAwaited),
+        otherwise=IMPATIENT.schedule_to_start,
     ),
     Scenario(
         "killed",
-        f"SIGKILL of the runner after {KILL_AFTER_STEPS} steps, inside a tool call",
+        f"SIGKILL of the runner after {STRIKES_AFTER_STEPS} steps, inside a tool call",
         FILE_AGENT,
         VICTIM_QUEUE,
         "pace=0.5",
+        Code.RUNNER_CRASHED,
+        ("while it used the tool", "last event", "SIGKILL"),
+        strike=Strike.KILL_RUNNER,
+        otherwise=TIMEOUTS.heartbeat,
+    ),
+    Scenario(
+        "lost",
+        "SIGKILL of the runner and of its supervisor: nobody is left who saw it",
+        FILE_AGENT,
+        LOST_QUEUE,
+        "pace=0.5",
         Code.RUNNER_LOST,
-        ("while it used the tool", "last event"),
-        is_killed=True,
+        ("while it used the tool", "last event", "Lost contact"),
+        strike=Strike.KILL_RUNNER_AND_SUPERVISOR,
+        otherwise=TIMEOUTS.heartbeat,
+    ),
+    Scenario(
+        "frozen",
+        "SIGSTOP of the runner: it lives, and does not respond",
+        FILE_AGENT,
+        FROZEN_QUEUE,
+        "pace=0.5",
+        Code.RUNNER_STALLED,
+        ("while it used the tool", "SIGSTOP"),
+        strike=Strike.FREEZE_RUNNER,
+        otherwise=TIMEOUTS.heartbeat,
+    ),
+    Scenario(
+        "terminated",
+        "an operator terminates the workflow in Temporal",
+        FILE_AGENT,
+        MAIN_QUEUE,
+        "pace=0.5",
+        Code.WORKFLOW_TERMINATED,
+        ("the demonstration",),
+        strike=Strike.TERMINATE_WORKFLOW,
+        otherwise=NEVER,
     ),
     Scenario(
         "too-slow",
@@ -110,7 +163,8 @@ SCENARIOS: Final = (
         Code.EXECUTION_TIMED_OUT,
         ("3 s",),
         timeouts=Timeouts(schedule_to_start=8, heartbeat=2, start_to_close=3),
-        fault_at=_time_of(AttemptStarted, plus=3),
+        fault_at=time_of(AttemptStarted, plus=3),
+        otherwise=0,
     ),
     Scenario(
         "agent-error",
@@ -120,7 +174,8 @@ SCENARIOS: Final = (
         "the timetable has no ferry to the north island",
         Code.AGENT_FAILED,
         ("ValueError: the timetable has no ferry to the north island",),
-        fault_at=_time_of(AttemptFailed),
+        fault_at=time_of(AttemptFailed),
+        otherwise=0,
     ),
     Scenario(
         "system-error",
@@ -130,7 +185,8 @@ SCENARIOS: Final = (
         "",
         Code.SYSTEM_ERROR,
         ("threads",),
-        fault_at=_time_of(RunnerAwaited),
+        fault_at=time_of(RunnerAwaited),
+        otherwise=0,
     ),
     Scenario(
         "silent",

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict
 
 from projector.events import Timeouts
 from projector.failures import Cause, ErrorReport, Failure
+from workflows.queue_state import QueueState
 
 
 class RunnerFact(BaseModel):
-    """What a runner of the queue last said about itself. `at` is for people to read."""
+    """What a runner of the queue last said about itself, or its supervisor about it. `at` is for people to read."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,10 +21,16 @@ class RunnerFact(BaseModel):
     at: str
     error: Cause | None = None
     headline: str = ""
+    last_words: str = ""
 
 
 class Evidence(BaseModel):
-    """What the store knows about the execution when the verdict is due."""
+    """What the store knows about the execution when the verdict is due, and what Temporal says of its queue.
+
+    `silent_for` is how many seconds ago the attempt's runner last stored anything; `is_overdue` says that the attempt's
+    start-to-close is over; `may_stop_waiting` that the queue's startup failure has outlasted its grace. `stalled` and
+    `stack` are what the last condition of that kind said, if it still stands.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,6 +48,12 @@ class Evidence(BaseModel):
     steps: int = 0
     cancellation_requested: bool = False
     cancellation_reason: str = ""
+    silent_for: float | None = None
+    is_overdue: bool = False
+    stalled: str = ""
+    stack: str = ""
+    queue: QueueState | None = None
+    may_stop_waiting: bool = False
     runners: tuple[RunnerFact, ...] = ()
 
     @property
@@ -57,10 +70,17 @@ class Completed(NamedTuple):
     recovered: str
 
 
+class Undecided(NamedTuple):
+    """Nothing is decided yet, and why; to be looked at again after so many seconds."""
+
+    why: str
+    look_again: float
+
+
 class Cancelled(NamedTuple):
     """The execution was stopped on request."""
 
     reason: str
 
 
-Verdict = Completed | Cancelled | Failure
+Verdict = Completed | Cancelled | Failure | Undecided

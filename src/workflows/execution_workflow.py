@@ -1,7 +1,8 @@
 """The workflow of one execution: prepare its thread, run its agent, and see to it that it gets exactly one verdict.
 
 The only deterministic file. It decides the order of things and nothing else: what went wrong is judged, and every event
-is appended, in activities on the orchestrator's own queue, which try again without limit.
+is appended, in activities on the orchestrator's own queue, which try again without limit. Whoever knows that the store
+holds something that decides sends the signal `reconsider`: the workflow then has it judged, whatever it waits for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from runner.contracts import (
         ENSURE_THREAD,
         EXECUTE_AGENT,
+        RECONSIDER,
         SMALL_RESULT,
         WORKFLOW,
         AgentRequest,
@@ -40,8 +42,11 @@ with workflow.unsafe.imports_passed_through():
         VerdictRecord,
     )
     from workflows.error_chain import error_chain
+    from workflows.error_link import ErrorChain, ErrorLink
 
 THREAD_START_TO_CLOSE: Final = timedelta(seconds=30)
+THREAD_HEARTBEAT: Final = timedelta(seconds=10)
+"""A runner that froze while it waited for work may be handed some; after this another one gets it."""
 THREAD_ATTEMPTS: Final = 3
 AGENT_ATTEMPTS: Final = 1
 """An agent run is not idempotent."""
@@ -50,30 +55,49 @@ RECORDING_RETRY: Final = RetryPolicy(
     initial_interval=timedelta(seconds=0.2), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
 )
 """Without a limit: a store outage delays a verdict and never loses it."""
+ASKED_TO_RECONSIDER: Final = (ErrorLink(kind="application", type=RECONSIDER, message="look into the store again"),)
 
 Answer = TypeVar("Answer")
+
+
+class _Decided(Exception):
+    """The verdict was reached while the workflow still waited for something else."""
+
+    def __init__(self, verdict: VerdictRecord) -> None:
+        super().__init__(verdict.phase)
+        self.verdict = verdict
 
 
 @workflow.defn(name=WORKFLOW)
 class InvokeAgentExecution:
     """Runs one execution from its start to its verdict."""
 
+    def __init__(self) -> None:
+        self._is_nudged = False
+        self._cancelled: asyncio.CancelledError | None = None
+
+    @workflow.signal(name=RECONSIDER)
+    def reconsider(self) -> None:
+        """The store may hold something that decides."""
+        self._is_nudged = True
+
     @workflow.run
     async def run(self, request: ExecutionInput) -> AgentResult:
         """Return the agent's result; raise ApplicationError of the failure's code, or CancelledError."""
         error: BaseException | None = None
-        result = AgentResult()
+        result: AgentResult | None = None
         try:
             result = await self._invoke(request)
+            verdict = await self._judge(request, result, None)
+        except _Decided as decided:
+            verdict = decided.verdict
         except (asyncio.CancelledError, Exception) as caught:
             error = caught
-        verdict = await self._record(RECORD_OUTCOME, _outcome(request, result, error), VerdictRecord)
+            verdict = await self._judge(request, AgentResult(), error)
         workflow.set_current_details(_details(verdict))
         match verdict.phase:
             case Phase.COMPLETED:
-                return (
-                    result if error is None else AgentResult(output=verdict.output, output_bytes=verdict.output_bytes)
-                )
+                return result or AgentResult(output=verdict.output, output_bytes=verdict.output_bytes)
             case Phase.CANCELLED:
                 raise error or asyncio.CancelledError
             case _:
@@ -86,14 +110,18 @@ class InvokeAgentExecution:
         if started.ended is not None:
             raise ApplicationError(f"the execution is {started.ended} already: nothing is run", non_retryable=True)
         limits = request.timeouts
-        thread = await workflow.execute_activity(
-            ENSURE_THREAD,
-            ThreadRequest(execution_id=request.execution_id, agent=request.agent, session_id=request.session_id),
-            result_type=Thread,
-            task_queue=request.task_queue,
-            schedule_to_start_timeout=timedelta(seconds=limits.schedule_to_start),
-            start_to_close_timeout=THREAD_START_TO_CLOSE,
-            retry_policy=RetryPolicy(maximum_attempts=THREAD_ATTEMPTS),
+        thread: Thread = await self._unless_decided(
+            request,
+            workflow.start_activity(
+                ENSURE_THREAD,
+                ThreadRequest(execution_id=request.execution_id, agent=request.agent, session_id=request.session_id),
+                result_type=Thread,
+                task_queue=request.task_queue,
+                schedule_to_start_timeout=timedelta(seconds=limits.schedule_to_start),
+                start_to_close_timeout=THREAD_START_TO_CLOSE,
+                heartbeat_timeout=min(THREAD_HEARTBEAT, timedelta(seconds=limits.heartbeat)),
+                retry_policy=RetryPolicy(maximum_attempts=THREAD_ATTEMPTS),
+            ),
         )
         record = ThreadRecord(
             execution_id=request.execution_id,
@@ -102,24 +130,66 @@ class InvokeAgentExecution:
             task_queue=request.task_queue,
         )
         await self._record(RECORD_THREAD, record, Started)
-        result: AgentResult = await workflow.execute_activity(
-            EXECUTE_AGENT,
-            AgentRequest(
-                execution_id=request.execution_id,
-                agent=request.agent,
-                input=request.input,
-                session_id=request.session_id,
-                thread_id=thread.thread_id,
+        result: AgentResult = await self._unless_decided(
+            request,
+            workflow.start_activity(
+                EXECUTE_AGENT,
+                AgentRequest(
+                    execution_id=request.execution_id,
+                    agent=request.agent,
+                    input=request.input,
+                    session_id=request.session_id,
+                    thread_id=thread.thread_id,
+                ),
+                result_type=AgentResult,
+                task_queue=request.task_queue,
+                schedule_to_start_timeout=timedelta(seconds=limits.schedule_to_start),
+                start_to_close_timeout=timedelta(seconds=limits.start_to_close),
+                heartbeat_timeout=timedelta(seconds=limits.heartbeat),
+                retry_policy=RetryPolicy(maximum_attempts=AGENT_ATTEMPTS),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             ),
-            result_type=AgentResult,
-            task_queue=request.task_queue,
-            schedule_to_start_timeout=timedelta(seconds=limits.schedule_to_start),
-            start_to_close_timeout=timedelta(seconds=limits.start_to_close),
-            heartbeat_timeout=timedelta(seconds=limits.heartbeat),
-            retry_policy=RetryPolicy(maximum_attempts=AGENT_ATTEMPTS),
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
         return result
+
+    async def _unless_decided(self, request: ExecutionInput, activity: workflow.ActivityHandle[Any]) -> Any:
+        """Wait for an activity of the runner's; raises _Decided when the verdict is reached before."""
+        while True:
+            try:
+                if self._cancelled is None:
+                    await workflow.wait_condition(lambda: activity.done() or self._is_nudged)
+            except asyncio.CancelledError as error:
+                self._cancelled = error
+            if self._cancelled is not None:
+                activity.cancel()
+                return await activity
+            if activity.done():
+                return activity.result()
+            self._is_nudged = False
+            record = _outcome(request, AgentResult(), ASKED_TO_RECONSIDER)
+            verdict = await self._record(RECORD_OUTCOME, record, VerdictRecord)
+            if verdict.phase.is_terminal:
+                raise _Decided(verdict)
+
+    async def _judge(self, request: ExecutionInput, result: AgentResult, error: BaseException | None) -> VerdictRecord:
+        """Have the end written; where the agent may still be at work, wait for what it stores."""
+        chain: ErrorChain = error_chain(error) if error is not None else ()
+        while True:
+            self._is_nudged, self._cancelled = False, None
+            verdict = await self._record(RECORD_OUTCOME, _outcome(request, result, chain), VerdictRecord)
+            if verdict.phase.is_terminal:
+                return verdict
+            try:
+                if self._cancelled is None:
+                    await workflow.wait_condition(
+                        lambda: self._is_nudged, timeout=timedelta(seconds=verdict.look_again)
+                    )
+            except TimeoutError:
+                pass
+            except asyncio.CancelledError as cancelled:
+                self._cancelled = cancelled
+            if self._cancelled is not None:
+                chain = error_chain(self._cancelled)
 
     async def _record(self, activity: str, record: BaseModel, answer: type[Answer]) -> Answer:
         """Let an event be appended, whatever happens meanwhile: a cancellation waits until it is stored."""
@@ -137,20 +207,20 @@ class InvokeAgentExecution:
             try:
                 await asyncio.shield(recording)
             except asyncio.CancelledError as error:
-                cancelled = error
+                cancelled = self._cancelled = error
         if cancelled is not None and activity != RECORD_OUTCOME:
             raise cancelled
         stored: Answer = recording.result()
         return stored
 
 
-def _outcome(request: ExecutionInput, result: AgentResult, error: BaseException | None) -> OutcomeRecord:
+def _outcome(request: ExecutionInput, result: AgentResult, chain: ErrorChain) -> OutcomeRecord:
     is_small = result.output_bytes <= SMALL_RESULT
     return OutcomeRecord(
         execution_id=request.execution_id,
         task_queue=request.task_queue,
         timeouts=request.timeouts,
-        chain=error_chain(error) if error is not None else (),
+        chain=chain,
         output=result.output if is_small else None,
         output_bytes=result.output_bytes,
         output_is_whole=is_small,

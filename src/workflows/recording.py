@@ -8,8 +8,9 @@ keeps the first verdict and hands it to whoever comes later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -18,12 +19,12 @@ from temporalio import activity
 
 from projector.engines.sqlite import SqliteEventStore
 from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_stream
-from projector.errors import ExecutionEnded, StoreUnavailable
+from projector.errors import ExecutionEnded, StoreUnavailable, VersionConflict
+from projector.event_store import ANY, Expectation, exactly
 from projector.event_writer import EventWriter
 from projector.events import (
-    AttemptFailed,
-    AttemptFinished,
-    CancellationRequested,
+    ConditionKind,
+    ConditionObserved,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
@@ -35,9 +36,7 @@ from projector.events import (
     WritableEvent,
 )
 from projector.execution_status import ExecutionStatus, Phase, fold
-from projector.failures import Cause, Failure
-from projector.projections.runners import Runner
-from projector.queries import Queries
+from projector.failures import Failure
 from workflows.contracts import (
     RECORD_OUTCOME,
     RECORD_START,
@@ -48,13 +47,20 @@ from workflows.contracts import (
     ThreadRecord,
     VerdictRecord,
 )
-from workflows.evidence import Cancelled, Completed, Evidence, RunnerFact, Verdict
+from workflows.evidence import Cancelled, Completed, Evidence, Undecided, Verdict
 from workflows.failure_classifier import classify
+from workflows.gathering import Gathering
+from workflows.preflight import Preflight
 
 PATIENCE: Final = 10.0
 """How long one try waits for the store, in seconds; Temporal tries again."""
-RUNNERS_HEARD: Final = 5
 WRITER: Final = "orchestrator"
+_ADRIFT: Final = ConditionKind.DEGRADED
+"""What an execution shows whose attempt goes on without Temporal."""
+
+
+Recover = Callable[[str], Awaitable[object]]
+"""Runs an execution that has FAILED again, if that is wanted and safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,9 @@ class Recording:
 
     store: SqliteEventStore
     writer: EventWriter
+    gathering: Gathering
+    preflight: Preflight | None = None
+    recover: Recover | None = None
 
     @activity.defn(name=RECORD_START)
     async def record_start(self, record: StartRecord) -> Started:
@@ -85,8 +94,14 @@ class Recording:
                 timeouts=request.timeouts,
             )
             events.insert(0, ("requested", requested))
+        looking = asyncio.create_task(self._first_look(request.task_queue))
         await self._append(request.execution_id, record.run_id, events)
+        if (observed := await looking) is not None:
+            await self._append(request.execution_id, record.run_id, [("first-look", observed)])
         return Started()
+
+    async def _first_look(self, queue: str) -> ConditionObserved | None:
+        return await self.preflight.look(queue) if self.preflight is not None else None
 
     @activity.defn(name=RECORD_THREAD)
     async def record_thread(self, record: ThreadRecord) -> Started:
@@ -100,11 +115,30 @@ class Recording:
 
     @activity.defn(name=RECORD_OUTCOME)
     async def record_outcome(self, record: OutcomeRecord) -> VerdictRecord:
-        """Judge how the workflow went, append the end, and return the end that stands."""
-        history = await self._history(record.execution_id)
-        evidence = await self._evidence(record, history)
-        verdict = _verdict(record, evidence)
-        standing = await record_end(self.writer, record.execution_id, _end(verdict))
+        """Judge how the workflow went, append the end, and return the end that stands; or say that none is due yet."""
+        while True:
+            history = await self._history(record.execution_id)
+            status = fold(None, history) or ExecutionStatus(execution_id=record.execution_id)
+            if status.phase.is_terminal:
+                standing = next(r.event for r in history if isinstance(r.event, TerminalEvent))
+                return await self._concluded(record.execution_id, standing)
+            evidence = await self._evidence(record, history, status)
+            verdict = _verdict(record, evidence)
+            if isinstance(verdict, Undecided):
+                await self._tell_undecided(status, verdict)
+                return VerdictRecord(phase=status.phase, look_again=verdict.look_again)
+            # A verdict that says that no agent began must not cross with one that begins.
+            expect = ANY if evidence.began else exactly(status.version)
+            with suppress(VersionConflict):
+                standing = await record_end(self.writer, record.execution_id, end_of(verdict), expect=expect)
+                return await self._concluded(record.execution_id, standing)
+
+    async def _concluded(self, execution_id: str, standing: TerminalEvent) -> VerdictRecord:
+        """What follows from the end that stands. An automatic retry that cannot be started now is tried again, since
+        then this activity fails and Temporal tries it again.
+        """
+        if isinstance(standing, ExecutionFailed) and self.recover is not None:
+            await self.recover(execution_id)
         return _verdict_record(standing)
 
     async def _history(self, execution_id: str) -> list[RecordedEvent]:
@@ -116,44 +150,39 @@ class Recording:
         async with _in_time():
             await self.writer.append(execution_stream(execution_id), new)
 
-    async def _evidence(self, record: OutcomeRecord, history: Sequence[RecordedEvent]) -> Evidence:
-        status = fold(None, history) or ExecutionStatus(execution_id=record.execution_id)
-        finished = next((r.event for r in reversed(history) if isinstance(r.event, AttemptFinished)), None)
-        failed = next((r.event for r in reversed(history) if isinstance(r.event, AttemptFailed)), None)
-        asked = next((r.event for r in reversed(history) if isinstance(r.event, CancellationRequested)), None)
-        by_runner = (r for r in reversed(history) if r.writer.startswith("runner:"))
-        # What the agent did last: the end of its attempt is what is being judged.
-        last = next((r for r in by_runner if not isinstance(r.event, AttemptFailed)), None)
-        runners: tuple[Runner, ...] = ()
-        if record.chain:
-            async with Queries(self.store.path) as queries:
-                runners = (await queries.runners(record.task_queue))[:RUNNERS_HEARD]
-        return Evidence(
-            task_queue=record.task_queue,
-            timeouts=record.timeouts,
-            attempt=status.attempt,
-            runner_id=status.runner,
-            finished=finished is not None,
-            output=finished.output if finished else None,
-            output_bytes=finished.output_bytes if finished else 0,
-            report=failed.report if failed else None,
-            tool_in_flight=status.in_flight.tool if status.in_flight else None,
-            last_event=last.type if last else status.last_event,
-            last_event_at=_clock(last.time if last else status.last_event_at),
-            steps=status.events_processed,
-            cancellation_requested=asked is not None,
-            cancellation_reason=asked.reason if asked else "",
-            runners=tuple(_fact(runner) for runner in runners),
+    async def _evidence(
+        self, record: OutcomeRecord, history: Sequence[RecordedEvent], status: ExecutionStatus
+    ) -> Evidence:
+        evidence = await self.gathering.about(
+            record.execution_id, history, task_queue=record.task_queue, timeouts=record.timeouts
         )
+        if evidence.began or not record.chain:
+            return evidence
+        return await self.gathering.about_waiting(status, evidence)
+
+    async def _tell_undecided(self, status: ExecutionStatus, verdict: Undecided) -> None:
+        """Say once, on the execution, why it has no verdict although Temporal has given its attempt up."""
+        if not verdict.why or any(held.observer == WRITER for held in status.conditions if held.kind is _ADRIFT):
+            return
+        observed = ConditionObserved(kind=_ADRIFT, reason=verdict.why)
+        new = NewEvent(uuid.uuid4().hex, datetime.now(UTC), WRITER, observed)
+        with suppress(VersionConflict):  # it moves: the next look says it
+            async with _in_time():
+                await self.writer.append(execution_stream(status.execution_id), [new], exactly(status.version))
 
 
 async def record_end(
-    writer: EventWriter, execution_id: str, end: TerminalEvent, *, writer_name: str = WRITER
+    writer: EventWriter,
+    execution_id: str,
+    end: TerminalEvent,
+    *,
+    expect: Expectation = ANY,
+    writer_name: str = WRITER,
 ) -> TerminalEvent:
-    """Append an end and return the one that stands: the first to be written. Raises StoreError."""
+    """Append an end and return the one that stands: the first to be written. Raises VersionConflict, StoreError."""
     new = NewEvent(id=END_EVENT_ID, time=datetime.now(UTC), writer=writer_name, event=end)
     async with _in_time():
-        appended = await writer.append(execution_stream(execution_id), [new])
+        appended = await writer.append(execution_stream(execution_id), [new], expect)
     standing = appended.records[0].event
     if not isinstance(standing, TerminalEvent):
         raise ExecutionEnded(execution_id, "ended in a way that this version cannot read")
@@ -177,7 +206,8 @@ def _verdict(record: OutcomeRecord, evidence: Evidence) -> Verdict:
     return Completed(record.output, record.output_bytes, recovered="")
 
 
-def _end(verdict: Verdict) -> TerminalEvent:
+def end_of(verdict: Verdict) -> TerminalEvent:
+    """The event that ends an execution with this verdict. Raises ValueError for one that decides nothing."""
     match verdict:
         case Completed(output, output_bytes, recovered):
             return ExecutionCompleted(output=output, output_bytes=output_bytes, recovered=recovered)
@@ -185,6 +215,8 @@ def _end(verdict: Verdict) -> TerminalEvent:
             return ExecutionCancelled(reason=reason)
         case Failure():
             return ExecutionFailed(failure=verdict)
+        case Undecided(why):
+            raise ValueError(f"nothing is decided: {why}")
 
 
 def _verdict_record(end: TerminalEvent) -> VerdictRecord:
@@ -202,20 +234,3 @@ def _verdict_record(end: TerminalEvent) -> VerdictRecord:
                 message=failure.message,
                 remedy=failure.remedy,
             )
-
-
-def _fact(runner: Runner) -> RunnerFact:
-    error = None
-    if runner.error:
-        error = Cause(type=runner.error_type or "ProcessEnded", message=runner.error_message or runner.error)
-    return RunnerFact(
-        runner_id=runner.runner_id,
-        state=runner.state.value,
-        at=_clock(datetime.fromisoformat(runner.changed_at)) if runner.changed_at else "an unknown time",
-        error=error,
-        headline=runner.error,
-    )
-
-
-def _clock(time: datetime | None) -> str:
-    return f"{time.astimezone(UTC):%H:%M:%S} UTC" if time else "an unknown time"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from projector.settings import Seconds
 from runner.settings import RunnerSettings
 
 
@@ -14,4 +15,27 @@ class OrchestratorSettings(RunnerSettings):
 
     orchestrator_queue: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         default="agent-orchestrator", description="the Temporal task queue on which orchestrators wait for workflows"
+    )
+    startup_grace: Seconds = Field(
+        default=5.0,
+        description="how long an execution still waits for another runner when one could not start, in seconds",
+    )
+    reconcile_interval: Seconds = Field(
+        default=5.0, description="how often open executions are compared with Temporal, in seconds"
+    )
+    lost_start_after: Seconds = Field(
+        default=30.0,
+        description="how long a stored request may be unknown to Temporal before it counts as lost (E601), in seconds",
+    )
+    stuck_after: Seconds = Field(
+        default=600.0,
+        description="how long a workflow task may keep failing before the execution is FAILED E604, in seconds",
+    )
+    auto_retries: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0,
+        description="how often an execution is run again by itself when it failed before its agent began "
+        "(E101 to E104, and E203 if it never began)",
+    )
+    auto_retry_pause: Seconds = Field(
+        default=30.0, description="how long to wait before the first of these; each later one waits twice as long"
     )

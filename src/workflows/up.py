@@ -7,8 +7,8 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,10 @@ from projector.errors import InputRejected
 from projector.opening import hygiene_from_environment, open_store
 from projector.projection_runner import ProjectionRunner
 from runner.connection import ADDRESS_FILE, configured_address, connect
+from runner.supervised_runner import RunnerPlan
+from runner.supervisor import Restarts, Supervisor
 from workflows.dev_server import dev_server
 from workflows.orchestrator import orchestrating
-from workflows.runner_process import RunnerChild
 from workflows.settings import OrchestratorSettings
 
 EXAMPLES: Final = ("examples.file_agent:agent",)
@@ -64,9 +65,7 @@ async def installation(settings: OrchestratorSettings) -> AsyncIterator[Installa
         client = await connect(
             settings.data_dir, timeout=settings.connect_timeout, identity=f"orchestrator:{os.getpid()}"
         )
-        orchestrator = await stack.enter_async_context(
-            orchestrating(client, store, task_queue=settings.orchestrator_queue)
-        )
+        orchestrator = await stack.enter_async_context(orchestrating(client, store, settings=settings))
         yield Installation(settings, store, client, address, orchestrator)
 
 
@@ -76,8 +75,8 @@ async def up(settings: OrchestratorSettings, agents: Sequence[str], say: Say) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with installation(settings) as running:
-        runner = RunnerChild(agents, runner_environment(running), grace=settings.grace)
-        keeping = asyncio.create_task(runner.keep_running())
+        runner = supervised(running, agents)
+        keeping = asyncio.create_task(runner.run(Restarts.ALWAYS))
         say(f"Temporal     {running.address}")
         say(f"event store  {settings.store_path}")
         say(f"runner       serves {', '.join(agents)} on queue '{settings.agent_queue}'")
@@ -90,22 +89,42 @@ async def up(settings: OrchestratorSettings, agents: Sequence[str], say: Say) ->
                 await running.orchestrator
             say("stopping: agents that run have their grace to finish")
         finally:
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
             await runner.stop()
+            await keeping
 
 
-def runner_environment(running: Installation) -> dict[str, str]:
-    """What a child runner must be told so that it uses the same store and the same Temporal."""
+def supervised(
+    running: Installation,
+    agents: Sequence[str],
+    *,
+    task_queue: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    log_path: Path | None = None,
+) -> Supervisor:
+    """A supervisor of runners that use the same store and the same Temporal; `environment` is added to theirs."""
     settings = running.settings
-    return {
-        "EXECUTION_STATUS_STORE": str(settings.store_path.absolute()),
-        "EXECUTION_STATUS_DATA_DIR": str(settings.data_dir.absolute()),
-        "EXECUTION_STATUS_AGENT_QUEUE": settings.agent_queue,
-        "EXECUTION_STATUS_GRACE": str(settings.grace),
-        "TEMPORAL_ADDRESS": running.address,
-    }
+    queue = task_queue or settings.agent_queue
+    plan = RunnerPlan(
+        agents=tuple(agents),
+        task_queue=queue,
+        environment={
+            "EXECUTION_STATUS_STORE": str(settings.store_path.absolute()),
+            "EXECUTION_STATUS_DATA_DIR": str(settings.data_dir.absolute()),
+            "EXECUTION_STATUS_AGENT_QUEUE": queue,
+            "EXECUTION_STATUS_GRACE": str(settings.grace),
+            "EXECUTION_STATUS_STALL_AFTER": str(settings.stall_after),
+            "TEMPORAL_ADDRESS": running.address,
+            **(environment or {}),
+        },
+        log_path=log_path,
+        grace=settings.grace,
+        stall_after=settings.stall_after,
+    )
+
+    async def connected() -> Client:
+        return running.client
+
+    return Supervisor(plan, running.store, hygiene_from_environment(), connected)
 
 
 @contextmanager

@@ -28,6 +28,10 @@ def evidence_lines(chain: ErrorChain, evidence: Evidence, note: str) -> tuple[st
         facts.append(f"store: the last event was {evidence.last_event} at {evidence.last_event_at}")
     if evidence.tool_in_flight:
         facts.append(f"store: the tool '{evidence.tool_in_flight}' had not answered")
+    if evidence.queue is not None and evidence.queue.reason:
+        facts.append(f"queue: {evidence.queue.reason}")
+    if evidence.stalled:
+        facts.append(f"stalled: {evidence.stalled}")
     for runner in evidence.runners[:3]:
         error = f": {runner.headline or runner.error}" if runner.error else ""
         facts.append(f"runner {runner.runner_id}: {runner.state} at {runner.at}{error}")
@@ -49,6 +53,12 @@ def shown(link: ErrorLink) -> str:
             return f"{link.timeout_type} timeout"
         case _:
             return f"{link.type or link.kind}: {link.message[:300]}" if link.message else link.type or link.kind
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence of its own; empty when there is none."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""
 
 
 def in_seconds(value: float) -> str:

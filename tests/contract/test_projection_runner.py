@@ -141,7 +141,7 @@ def test_runners_are_what_they_last_said(store: SqliteEventStore) -> None:
     told = {row[0]: json.loads(row[-1]) for row in rows(store)["runners"]}
     assert {runner: (row["state"], row["error"], row["stage"]) for runner, row in told.items()} == {
         "runner-0": ("ready", "", ""),
-        "runner-1": ("exited", "exit code 1", "import"),
+        "runner-1": ("startup_failed", "StartupError: no agents (root cause: ImportError: test)", "import"),
         "runner-2": ("stopped", "", ""),
     }
     assert len(told) == len(RUNNERS)

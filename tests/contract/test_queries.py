@@ -6,7 +6,10 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +18,16 @@ from projector.engines.sqlite_datastore import APPLICATION_ID, SCHEMA_VERSION
 from projector.envelope import execution_stream, runner_stream
 from projector.errors import ExecutionNotFound, InputRejected, StoreError
 from projector.events import ExecutionRequested, RunnerReady, RunnerStarting, RunnerStopped
+from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
 from projector.projections.runners import RunnerState
-from projector.queries import MOST_ROWS, ExecutionFilter, Queries
+from projector.queries import SELECT_ENDED_SINCE, Queries
 from tests.fleet import RUNNERS, STORIES, set_sail
 from tests.histories import (
     AGENT,
     ATTEMPT,
     COMPLETED,
+    DAWN,
     QUEUE,
     REMARK,
     REQUESTED,
@@ -92,6 +97,87 @@ async def test_a_filter_lets_through_what_it_says_newest_first(
     assert await listed(queries, **chosen) == newest_first(folded(store), keeps)
 
 
+def at(second: float) -> datetime:
+    return DAWN + timedelta(seconds=second)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [(3, None), (None, 4), (3, 4), (4, 5), (0, 3600), (3600, 7200), (3.5, None), (None, 3.5)]
+)
+@pytest.mark.parametrize("code", [None, "E102", "E401"])
+async def test_executions_are_told_by_when_they_ended(
+    store: SqliteEventStore, queries: Queries, since: float | None, until: float | None, code: str | None
+) -> None:
+    """What ended just then is in for `since` and out for `until`; what has not ended is never in."""
+    set_sail(store, times=3)
+    project(store)
+    chosen = ExecutionFilter(
+        code=code,
+        finished_since=None if since is None else at(since),
+        finished_until=None if until is None else at(until),
+    )
+
+    def keeps(status: ExecutionStatus) -> bool:
+        end = status.finished_at
+        return (
+            end is not None
+            and (since is None or end >= at(since))
+            and (until is None or end < at(until))
+            and (code is None or (status.failure is not None and status.failure.code == code))
+        )
+
+    page = await queries.executions(chosen)
+    assert [status.execution_id for status in page.items] == newest_first(folded(store), keeps)
+
+
+@pytest.mark.parametrize("hours", [5.5, -11])
+async def test_a_moment_of_another_zone_is_the_same_moment(
+    store: SqliteEventStore, queries: Queries, hours: float
+) -> None:
+    set_sail(store)
+    project(store)
+    there = at(4).astimezone(timezone(timedelta(hours=hours)))
+    here = await queries.executions(ExecutionFilter(finished_since=at(4)))
+    assert here.items and await queries.executions(ExecutionFilter(finished_since=there)) == here
+
+
+async def test_a_fraction_of_a_second_counts(store: SqliteEventStore, queries: Queries) -> None:
+    for second in (1, 1.000001, 1.5, 2):
+        end = [new(REQUESTED), new(COMPLETED, seconds=second)]
+        store.append(execution_stream(f"boat-{second}"), end)
+    project(store)
+    page = await queries.executions(ExecutionFilter(finished_since=at(1.000001), finished_until=at(2)))
+    assert [status.execution_id for status in page.items] == ["boat-1.5", "boat-1.000001"]
+
+
+async def test_pages_of_what_ended_in_some_time_have_neither_gap_nor_repeat(
+    store: SqliteEventStore, queries: Queries
+) -> None:
+    set_sail(store, times=4)
+    project(store)
+    chosen = ExecutionFilter(finished_since=at(3), limit=3)
+    seen: list[str] = []
+    for _ in range(100):
+        page = await queries.executions(chosen)
+        seen += [status.execution_id for status in page.items]
+        if page.next_cursor is None:
+            break
+        chosen = replace(chosen, after=page.next_cursor)
+    assert seen == newest_first(
+        folded(store), lambda status: status.finished_at is not None and status.finished_at >= at(3)
+    )
+    assert len(seen) > 2 * chosen.limit
+
+
+async def test_what_ended_lately_is_found_without_a_look_at_every_row(
+    store: SqliteEventStore, queries: Queries
+) -> None:
+    project(store)
+    asked = dict.fromkeys(("since", "until", "phase", "code", "category", "session", "before", "limit"))
+    plan = await queries._all("EXPLAIN QUERY PLAN " + SELECT_ENDED_SINCE, asked | {"since": at(0).isoformat()})
+    assert "executions_by_end (finished_at>?" in plan[0]["detail"]
+
+
 async def test_a_list_shows_the_whole_status(store: SqliteEventStore, queries: Queries) -> None:
     set_sail(store, times=2)
     project(store)
@@ -152,6 +238,10 @@ async def test_a_filter_that_looks_like_a_statement_is_only_a_text(
         ({"code": "E000"}, "'E000' is not a failure code: `execution-status codes` lists them"),
         ({"category": "bad_luck"}, "'bad_luck' is not a failure category"),
         ({"session": "\udcff"}, "cannot be a session"),
+        (
+            {"finished_since": DAWN, "finished_until": DAWN},
+            "nothing can have ended in that time: give --since a moment",
+        ),
         ({"limit": 0}, f"0 is not a limit: choose a number from 1 to {MOST_ROWS}"),
         ({"limit": -1}, "-1 is not a limit"),
         ({"limit": MOST_ROWS + 1}, "is not a limit"),
@@ -163,9 +253,9 @@ async def test_a_filter_that_looks_like_a_statement_is_only_a_text(
         ({"after": "1\n"}, "is not a cursor"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused(typed: dict[str, str], words: str) -> None:
+def test_a_filter_that_makes_no_sense_is_refused(typed: dict[str, Any], words: str) -> None:
     with pytest.raises(InputRejected, match=words):
-        ExecutionFilter.parse(**typed)  # type: ignore[arg-type]
+        ExecutionFilter.parse(**typed)
 
 
 async def test_failures_are_listed_by_cause_the_latest_first(store: SqliteEventStore, queries: Queries) -> None:
@@ -229,7 +319,7 @@ async def test_runners_are_right_without_any_projector(store: SqliteEventStore, 
     runners = await queries.runners()
     assert [(runner.runner_id, runner.state) for runner in runners] == [
         ("runner-2", RunnerState.STOPPED),
-        ("runner-1", RunnerState.EXITED),
+        ("runner-1", RunnerState.STARTUP_FAILED),
         ("runner-0", RunnerState.READY),
     ]
     project(store)

@@ -1,4 +1,4 @@
-"""What the bodies in `events-v1.json` mean: one event of each kind, with every field filled."""
+"""What the bodies in `events-v*.json` mean: one event of each kind, with every field filled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 from projector.events import (
     AttemptFailed,
     AttemptFinished,
+    AttemptRefused,
     AttemptStarted,
     CancellationRequested,
     ConditionCleared,
@@ -67,6 +68,7 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
         task_queue="agent-runner",
         timeouts=Timeouts(schedule_to_start=5.5, heartbeat=3, start_to_close=60),
         retry_of="survey-in-the-storm",
+        auto_retry=2,
         truncated=CUT,
     ),
     CancellationRequested(reason="fog", truncated=CUT),
@@ -77,7 +79,7 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
     ExecutionCompleted(output=JSON, output_bytes=64, recovered="the runner stored the result", truncated=CUT),
     ExecutionFailed(failure=FAILURE, truncated=CUT),
     ExecutionCancelled(reason="on request", truncated=CUT),
-    AttemptStarted(runner_id="polaris:4711", task_queue="agent-runner", truncated=CUT),
+    AttemptStarted(runner_id="polaris:4711", task_queue="agent-runner", lease="a red pennant", truncated=CUT),
     MessageAppended(role="assistant", text="Seven fathoms over the reef \N{WHALE}.", truncated=CUT),
     ToolCallStarted(call_id="call-1", tool="sound_depth", arguments=JSON, truncated=CUT),
     ToolCallFinished(call_id="call-1", output=JSON, error="the lead line parted", truncated=CUT),
@@ -85,6 +87,7 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
     HeartbeatRecorded(events_processed=4, messages=1, tool_calls=1, phase="sound_depth", truncated=CUT),
     AttemptFinished(output=JSON, output_bytes=64, truncated=CUT),
     AttemptFailed(report=REPORT, truncated=CUT),
+    AttemptRefused(runner_id="polaris:4711", reason="the execution is CANCELLED already", truncated=CUT),
     RunnerStarting(
         task_queue="agent-runner",
         agents=("ship.surveyor:agent", "ship.cook:agent"),
@@ -103,8 +106,25 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
         truncated=CUT,
     ),
     RunnerStopped(reason="SIGTERM", truncated=CUT),
-    RunnerExited(exit_code=-9, signal="SIGKILL", out_of_memory=True, last_stderr="Killed", truncated=CUT),
-    ConditionObserved(kind=ConditionKind.STALLED, reason="the workflow task keeps failing", truncated=CUT),
+    RunnerExited(
+        task_queue="agent-runner",
+        agents=("ship.surveyor:agent",),
+        exit_code=-9,
+        signal="SIGKILL",
+        out_of_memory=True,
+        was_told=True,
+        stage="import",
+        crashes=3,
+        restart_in=2.5,
+        last_stderr="Killed",
+        truncated=CUT,
+    ),
+    ConditionObserved(
+        kind=ConditionKind.STALLED,
+        reason="the workflow task keeps failing",
+        stack='File "survey.py", line 7, in sound',
+        truncated=CUT,
+    ),
     ConditionCleared(kind=ConditionKind.PAUSED, truncated=CUT),
 )
 EVENTS: Final = {type(event).__name__: event for event in _EVENTS}

@@ -67,6 +67,10 @@ def test_a_piped_list_cuts_nothing_and_has_no_colour(fleet: CommandLine) -> None
         (("--category", "runner_lost"), [LOST]),
         (("--phase", "FAILED", "--category", "agent_failed", "--limit", "2"), [MASQUERADE, OTHER_WRECK]),
         (("--session", "reefs", "--limit", "1"), [TORN_LOGBOOK]),
+        (("--since", "2026-03-14T06:00:08"), [WRECK, SURVEY]),
+        (("--since", "2026-03-14T11:30:08+05:30", "--phase", "FAILED"), [WRECK]),
+        (("--since", "2026-03-14", "--code", "E203"), [LOST]),
+        (("--since", "0s"), []),
         (("--session", "no such session"), []),
     ],
 )

@@ -35,8 +35,8 @@ _numbers: Final = count(1)
 
 
 def agent(name: str) -> str:
-    """A test agent's full name."""
-    return f"tests.temporal.agents:{name}"
+    """A test agent's full name; one of another module has its own already."""
+    return name if ":" in name else f"tests.temporal.agents:{name}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Harness:
         session_id: str | None = None,
     ) -> str:
         """Start a test agent; returns the execution's id."""
-        execution_id = execution_id or f"{name.replace('_', '-')}-{next(_numbers)}"
+        execution_id = execution_id or f"{name.rpartition(':')[2].replace('_', '-')}-{next(_numbers)}"
         request = ExecutionRequest(
             agent=agent(name),
             input=input,
@@ -143,19 +143,26 @@ class Harness:
         return self.temporal.get_workflow_handle(execution_id)
 
     @asynccontextmanager
-    async def runner(self, *agents: str, queue: str, extra: dict[str, str] | None = None) -> AsyncIterator[Program]:
-        """A runner of its own, ready to serve."""
-        async with self.starting_runner(*agents, queue=queue, extra=extra) as started:
+    async def runner(
+        self, *agents: str, queue: str, extra: dict[str, str] | None = None, supervised: bool = False
+    ) -> AsyncIterator[Program]:
+        """A runner of its own, ready to serve; the program is its supervisor if it is `supervised`."""
+        async with self.starting_runner(*agents, queue=queue, extra=extra, supervised=supervised) as started:
             await started.says("serves queue")
             yield started
 
     @asynccontextmanager
     async def starting_runner(
-        self, *agents: str, queue: str, extra: dict[str, str] | None = None, cwd: Path = ROOT
+        self,
+        *agents: str,
+        queue: str,
+        extra: dict[str, str] | None = None,
+        cwd: Path = ROOT,
+        supervised: bool = False,
     ) -> AsyncIterator[Program]:
         """A runner that has just been started, and may never be ready. `agents` are full names."""
         names = [part for name in agents for part in ("--agent", name)]
-        names += ["--parent", str(os.getpid())]
+        names += ["--parent", str(os.getpid()), "--supervisor" if supervised else "--no-supervisor"]
         surroundings = self.surroundings | {"EXECUTION_STATUS_AGENT_QUEUE": queue} | (extra or {})
         async with program(
             "runner", *names, folder=self.folder, name=f"runner-{queue}", extra=surroundings, cwd=cwd
@@ -201,15 +208,15 @@ class Harness:
             if not orchestrated:
                 yield harness
                 return
-            async with orchestrating(self.temporal, store, task_queue=settings.orchestrator_queue):
+            async with orchestrating(self.temporal, store, settings=settings):
                 yield harness
         finally:
             store.close()
 
 
 @asynccontextmanager
-async def installed(folder: Path) -> AsyncIterator[Harness]:
-    """Everything but runners, on a data folder."""
+async def installed(folder: Path, **chosen: float) -> AsyncIterator[Harness]:
+    """Everything but runners, on a data folder; `chosen` are settings beyond those of these tests."""
     settings = OrchestratorSettings(
         data_dir=folder,
         store=str(folder / "store.db"),
@@ -222,6 +229,7 @@ async def installed(folder: Path) -> AsyncIterator[Harness]:
         poll_interval=0.02,
         grace=GRACE,
         connect_timeout=10.0,
+        **chosen,  # type: ignore[arg-type]
     )
     async with installation(settings) as running:
         # The client finds Temporal as any command on this data folder does.

@@ -12,9 +12,9 @@ from projector.errors import ExecutionEnded, ExecutionNotFound
 from projector.events import (
     AttemptFailed,
     CancellationRequested,
+    ConditionObserved,
     ExecutionCancelled,
     MessageAppended,
-    RunnerAwaited,
     Timeouts,
     ToolCallStarted,
 )
@@ -31,13 +31,14 @@ async def _cancelled(ship: Harness, name: str, kind: type, input: str = "", **op
 
 
 async def test_an_execution_that_waits_for_a_runner_is_cancelled_at_once(bare: Harness) -> None:
-    status = await _cancelled(bare, "surveyor", RunnerAwaited, queue="nobody ever comes")
+    status = await _cancelled(bare, "surveyor", ConditionObserved, queue="nobody ever comes")
 
     assert (status.phase, status.failure, status.started_at) == (Phase.CANCELLED, None, None)
     assert types_of(await bare.history(status.execution_id)) == [
         "ExecutionRequested",
         "ExecutionStarted",
         "RunnerAwaited",
+        "ConditionObserved",
         "CancellationRequested",
         "ExecutionCancelled",
     ]

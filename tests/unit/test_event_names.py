@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.envelope import END_EVENT_ID, execution_id_of, execution_stream, runner_stream
+from projector.envelope import END_EVENT_ID, LEASE_EVENT_ID, execution_id_of, execution_stream, runner_stream
 from projector.errors import InputRejected
 from projector.events import (
     EVENT_TYPES,
@@ -27,7 +28,7 @@ NAMES = {
     *("ExecutionStarted", "RunnerAwaited", "ThreadEnsured"),
     *("ExecutionCompleted", "ExecutionFailed", "ExecutionCancelled"),
     *("AttemptStarted", "MessageAppended", "ToolCallStarted", "ToolCallFinished", "ProgressReported"),
-    *("HeartbeatRecorded", "AttemptFinished", "AttemptFailed"),
+    *("HeartbeatRecorded", "AttemptFinished", "AttemptFailed", "AttemptRefused"),
     *("RunnerStarting", "RunnerReady", "RunnerStartupFailed", "RunnerStopped", "RunnerExited"),
     *("ConditionObserved", "ConditionCleared"),
 }
@@ -57,13 +58,13 @@ def test_the_conditions_are_those_that_were_promised() -> None:
 @pytest.mark.parametrize("kind", EVENT_TYPES.values(), ids=lambda kind: kind.__name__)
 def test_an_event_cannot_be_changed_and_says_what_it_is(kind: type[Event]) -> None:
     assert kind.model_config.get("frozen") is True
-    assert kind.__doc__ and kind.__doc__.endswith(".")
+    assert kind.__doc__ and inspect.cleandoc(kind.__doc__).endswith(".")
 
 
 def test_the_names_of_streams_are_those_that_were_promised() -> None:
     assert execution_stream("a.b_c:d-9") == "execution/a.b_c:d-9"
     assert runner_stream("polaris:4711") == "runner/polaris:4711"
-    assert END_EVENT_ID == "end"
+    assert (LEASE_EVENT_ID, END_EVENT_ID) == ("lease", "end")
 
 
 @given(st.from_regex(r"[A-Za-z0-9._:-]{1,200}", fullmatch=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from projector.errors import ExecutionEnded, ExecutionNotFound
 from projector.events import (
     AnyEvent,
+    AttemptRefused,
     CancellationRequested,
     ConditionCleared,
     ConditionKind,
@@ -32,6 +34,7 @@ from projector.events import (
 from projector.execution_status import (
     LAST_MESSAGES,
     MESSAGE_PREVIEW,
+    STACK_PREVIEW,
     TOOLS_IN_FLIGHT,
     Condition,
     ExecutionStatus,
@@ -123,6 +126,12 @@ def test_a_request_makes_a_pending_execution() -> None:
 def test_a_retry_names_the_execution_that_it_repeats() -> None:
     again = REQUESTED.model_copy(update={"retry_of": "survey-in-the-storm"})
     assert given_history(again).retry_of == "survey-in-the-storm"
+
+
+def test_an_automatic_retry_says_which_in_a_row_it_is() -> None:
+    again = REQUESTED.model_copy(update={"retry_of": "survey-in-the-storm", "auto_retry": 2})
+    assert given_history(again).auto_retry == 2
+    assert given_history(REQUESTED).auto_retry == 0, "this one was asked for by hand"
 
 
 def test_the_request_keeps_its_time_when_it_is_told_twice() -> None:
@@ -219,7 +228,12 @@ def test_a_long_input_is_kept_as_its_beginning() -> None:
             [REQUESTED],
             {
                 "conditions": (
-                    Condition(kind=ConditionKind.PAUSED, reason="an operator paused the workflow", since=at(2)),
+                    Condition(
+                        kind=ConditionKind.PAUSED,
+                        reason="an operator paused the workflow",
+                        since=at(2),
+                        observer="runner",
+                    ),
                 )
             },
             id="a condition is observed",
@@ -245,8 +259,14 @@ def test_a_long_input_is_kept_as_its_beginning() -> None:
         pytest.param(
             ExecutionRetried(retried_as="survey-again"),
             [REQUESTED],
+            {"retried_as": "survey-again"},
+            id="a retry is a link in what it repeats, and changes nothing else",
+        ),
+        pytest.param(
+            AttemptRefused(runner_id="vega:4712", reason="the agent was begun as attempt 1 and is not run twice"),
+            [REQUESTED, ATTEMPT],
             {},
-            id="a retry changes nothing in what it repeats",
+            id="a second attempt is refused: the first goes on",
         ),
         pytest.param(HEARTBEAT, [REQUESTED, ATTEMPT], {}, id="a heartbeat"),
         pytest.param(RESULT, [REQUESTED, ATTEMPT], {}, id="the attempt finished: not the end"),
@@ -365,8 +385,22 @@ def test_a_condition_that_is_seen_again_keeps_its_age_and_takes_the_newer_reason
         ConditionObserved(kind=ConditionKind.STALLED, reason="five failed workflow tasks"),
     )
     assert status.conditions == (
-        Condition(kind=ConditionKind.STALLED, reason="five failed workflow tasks", since=at(2)),
+        Condition(kind=ConditionKind.STALLED, reason="five failed workflow tasks", since=at(2), observer="runner"),
     )
+
+
+def test_a_condition_says_who_saw_it_and_where_the_code_stands_still() -> None:
+    blocked = ConditionObserved(kind=ConditionKind.STALLED, reason="the loop is blocked", stack="top\n" * 2000 + "here")
+    seen = replace(recorded(blocked, 2), writer="supervisor:polaris:4711")
+    held = evolve(given_history(REQUESTED), seen).condition
+    assert held is not None
+    assert (held.observer, len(held.stack)) == ("supervisor", STACK_PREVIEW)
+    assert held.stack.endswith("top\nhere"), "the newest frames are kept"
+
+
+def test_the_end_drops_a_degradation_that_somebody_only_saw() -> None:
+    seen = ConditionObserved(kind=ConditionKind.DEGRADED, reason="the link to Temporal is slow")
+    assert given_history(REQUESTED, seen, COMPLETED).conditions == ()
 
 
 def test_the_latest_of_several_conditions_is_shown_first() -> None:
@@ -426,6 +460,17 @@ def test_of_too_many_unanswered_calls_the_oldest_are_forgotten() -> None:
 @pytest.mark.parametrize("late", [REQUESTED, ATTEMPT, REMARK, COMPLETED, failed(), CANCELLED, UNREADABLE], ids=type)
 def test_what_comes_after_the_end_is_counted_and_changes_nothing(end: Event, late: AnyEvent) -> None:
     assert changed_by(late, REQUESTED, ATTEMPT, end) == {"late_events": 1}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", [COMPLETED, failed(), CANCELLED], ids=lambda end: type(end).__name__)
+def test_a_retry_after_the_end_is_a_link_and_no_late_event(end: Event) -> None:
+    again = ExecutionRetried(retried_as="survey-again")
+    assert changed_by(again, REQUESTED, ATTEMPT, end) == {"retried_as": "survey-again"}  # type: ignore[arg-type]
+
+
+def test_of_several_retries_the_latest_is_shown() -> None:
+    status = given_history(REQUESTED, failed(), *(ExecutionRetried(retried_as=f"survey-{n}") for n in (2, 3)))
+    assert status.retried_as == "survey-3"
 
 
 # --- decisions -----------------------------------------------------------------------------------------------------

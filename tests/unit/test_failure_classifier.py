@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,28 @@ from hypothesis import strategies as st
 from projector.catalogue import CATALOGUE, Code
 from projector.events import Timeouts
 from projector.failures import ErrorReport, Failure
-from tests.classifier_table import CANCELLED, RUNNING, SENT, SILENT, TABLE, Row, activity, application, timeout
+from runner.contracts import RECONSIDER
+from tests.classifier_table import (
+    ASKED,
+    BROKEN,
+    CANCELLED,
+    REFUSED,
+    RUNNING,
+    SENT,
+    SILENT,
+    TABLE,
+    WAITING,
+    Row,
+    activity,
+    application,
+    ended,
+    timeout,
+)
 from tests.strategies import causes, json_values, models, reports, texts
 from workflows.error_link import ErrorChain, ErrorLink
-from workflows.evidence import Cancelled, Completed, Evidence, RunnerFact
+from workflows.evidence import Cancelled, Completed, Evidence, RunnerFact, Undecided
 from workflows.failure_classifier import classify
+from workflows.queue_state import QueueKind, QueueState
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -95,11 +114,43 @@ def test_an_agent_that_failed_before_the_request_reached_it_has_failed() -> None
     assert verdict.code == Code.AGENT_FAILED
 
 
+@pytest.mark.parametrize("chain", [SILENT, REFUSED], ids=["lost", "handed out again"])
+@pytest.mark.parametrize(("heartbeat", "silent_for"), [(30, 17.9), (2, 1.4)])
+def test_a_runner_that_stored_something_lately_is_at_work_whatever_temporal_says(
+    chain: ErrorChain, heartbeat: float, silent_for: float
+) -> None:
+    limits = Timeouts(heartbeat=heartbeat)
+    verdict = classify(chain, RUNNING.model_copy(update={"timeouts": limits, "silent_for": silent_for}))
+    assert isinstance(verdict, Undecided)
+    assert "polaris:4711 goes on with it" in verdict.why
+    assert verdict.look_again > 0
+
+
+def test_a_runner_that_exited_is_not_at_work_however_lately_it_stored_something() -> None:
+    gone = (ended("exited", "ProcessEnded", "signal SIGKILL"),)
+    verdict = classify(SILENT, RUNNING.model_copy(update={"silent_for": 0.1, "runners": gone}))
+    assert isinstance(verdict, Failure)
+    assert verdict.code == Code.RUNNER_CRASHED
+
+
+@pytest.mark.parametrize("evidence", [WAITING, RUNNING], ids=["waiting", "running"])
+def test_a_nudge_decides_nothing_when_nothing_has_happened(evidence: Evidence) -> None:
+    assert classify(ASKED, evidence) == Undecided("", 0.0)
+
+
+def test_a_runner_that_could_not_start_ends_nobody_whose_agent_has_begun() -> None:
+    evidence = RUNNING.model_copy(update={"queue": BROKEN, "may_stop_waiting": True})
+    assert classify(ASKED, evidence) == Undecided("", 0.0)
+
+
 links: st.SearchStrategy[ErrorLink] = models(
     ErrorLink,
     kind=st.sampled_from(["activity", "application", "timeout", "cancelled", "server", "terminated", "other"]),
     type=st.sampled_from(
-        ["AttemptFailed", "NotFoundError", "PayloadsTooLarge", "WorkerShutdown", "ActivityPause", "ValueError"]
+        [
+            *("AttemptFailed", "AttemptRefused", "NotFoundError", "PayloadsTooLarge", "WorkerShutdown"),
+            *("ActivityPause", "RunnerCrashed", "reconsider", "ValueError"),
+        ]
     )
     | texts,
     timeout_type=st.sampled_from(["", "SCHEDULE_TO_START", "HEARTBEAT", "START_TO_CLOSE", "SCHEDULE_TO_CLOSE"]) | texts,
@@ -118,9 +169,18 @@ evidences: st.SearchStrategy[Evidence] = models(
             at=texts,
             error=st.none() | causes,
             headline=texts,
+            last_words=texts,
         ),
         max_size=4,
     ).map(tuple),
+    queue=st.none()
+    | st.builds(
+        QueueState,
+        kind=st.sampled_from(get_args(QueueKind)),
+        reason=texts,
+        cause=st.none() | causes,
+        headline=texts,
+    ),
 )
 
 
@@ -137,6 +197,8 @@ def test_any_chain_and_any_evidence_give_a_verdict(chain: ErrorChain, evidence: 
             assert evidence.finished and recovered
         case Cancelled(reason):
             assert reason
+        case Undecided(why):
+            assert why or any(link.type == RECONSIDER for link in chain)
 
 
 @given(st.lists(links, max_size=40).map(tuple), evidences, st.integers(min_value=0, max_value=100_000))

@@ -41,6 +41,7 @@ CREATE: Final = (
     "CREATE INDEX IF NOT EXISTS executions_by_code ON executions (code, first_position) WHERE code IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS executions_by_session ON executions (session_id, first_position) "
     "WHERE session_id IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS executions_by_end ON executions (finished_at) WHERE finished_at IS NOT NULL",
 )
 
 UPSERT: Final = "INSERT OR REPLACE INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"

@@ -43,6 +43,10 @@ UPSERT: Final = "INSERT OR REPLACE INTO runners VALUES (?,?,?,?,?,?,?,?,?,?,?,?,
 SELECT: Final = "SELECT row FROM runners WHERE runner_id = ?"
 
 
+LAST_WORDS: Final = 4000
+"""How many characters of what a runner last wrote to stderr its row keeps."""
+
+
 class RunnerState(StrEnum):
     """What a runner last said about itself."""
 
@@ -56,7 +60,8 @@ class RunnerState(StrEnum):
 class Runner(BaseModel):
     """One runner process.
 
-    `error` is its start-up error, or how its process ended; `stage` is where it failed to start.
+    `error` is its start-up error, or how its process ended; `stage` is where it failed to start. `crashes` counts the
+    ends in a row, this one and those of its predecessors, that nobody had asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +79,8 @@ class Runner(BaseModel):
     error: str = ""
     error_type: str = ""
     error_message: str = ""
+    crashes: int = 0
+    last_words: str = ""
     position: int = 0
 
 
@@ -81,11 +88,11 @@ def fold(runner: Runner | None, recorded: RecordedEvent) -> Runner:
     """The runner after one more of its events."""
     runner = runner or Runner(runner_id=recorded.stream.removeprefix(RUNNER_STREAMS))
     at = recorded.time.isoformat()
-    changes = _changes(recorded.event, at) if isinstance(recorded.event, RunnerEvent) else {}
+    changes = _changes(runner, recorded.event, at) if isinstance(recorded.event, RunnerEvent) else {}
     return runner.model_copy(update={**changes, "changed_at": at, "position": recorded.position})
 
 
-def _changes(event: RunnerEvent, at: str) -> dict[str, Any]:
+def _changes(runner: Runner, event: RunnerEvent, at: str) -> dict[str, Any]:
     match event:
         case RunnerStarting():
             return {
@@ -117,10 +124,29 @@ def _changes(event: RunnerEvent, at: str) -> dict[str, Any]:
         case RunnerStopped():
             return {"state": RunnerState.STOPPED}
         case RunnerExited():
-            how = f"signal {event.signal}" if event.signal else f"exit code {event.exit_code}"
-            return {"state": RunnerState.EXITED, "error": how + (", out of memory" if event.out_of_memory else "")}
+            return _exited(runner, event)
         case _:
             assert_never(event)
+
+
+def _exited(runner: Runner, event: RunnerExited) -> dict[str, Any]:
+    """How a process ended. What it said itself about its end, it knew better than who only saw it end."""
+    known: dict[str, Any] = {
+        "task_queue": event.task_queue or runner.task_queue,
+        "agents": event.agents or runner.agents,
+        "crashes": event.crashes,
+        "last_words": event.last_stderr[-LAST_WORDS:],
+    }
+    if runner.state is RunnerState.STARTUP_FAILED or (runner.state is RunnerState.STOPPED and event.was_told):
+        return known
+    how = ended_how(event)
+    return known | {"state": RunnerState.EXITED, "error": how, "error_type": "ProcessEnded", "error_message": how}
+
+
+def ended_how(event: RunnerExited) -> str:
+    """How a runner's process ended, in a few words."""
+    how = f"signal {event.signal}" if event.signal else f"exit code {event.exit_code}"
+    return how + (", out of memory" if event.out_of_memory else "")
 
 
 def row(runner: Runner) -> tuple[Any, ...]:

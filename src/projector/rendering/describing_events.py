@@ -8,6 +8,7 @@ from projector.events import (
     AnyEvent,
     AttemptFailed,
     AttemptFinished,
+    AttemptRefused,
     AttemptStarted,
     CancellationRequested,
     ConditionCleared,
@@ -32,6 +33,7 @@ from projector.events import (
     ToolCallStarted,
     Unreadable,
 )
+from projector.projections.runners import ended_how
 from projector.rendering.words import counted, one_line
 
 
@@ -43,7 +45,8 @@ def describe(event: AnyEvent) -> str:
 def _said(event: AnyEvent) -> str:
     match event:
         case ExecutionRequested():
-            again = f", a retry of {event.retry_of}" if event.retry_of else ""
+            how = f"automatic retry {event.auto_retry}" if event.auto_retry else "a retry"
+            again = f", {how} of {event.retry_of}" if event.retry_of else ""
             return f"{event.agent} on queue '{event.task_queue}'{again}: {event.input}"
         case CancellationRequested() | ExecutionCancelled():
             return event.reason
@@ -65,6 +68,8 @@ def _said(event: AnyEvent) -> str:
             return event.report.headline
         case AttemptStarted():
             return f"on runner {event.runner_id}"
+        case AttemptRefused():
+            return f"on runner {event.runner_id}: {event.reason}"
         case MessageAppended():
             return f"{event.role}: {event.text}"
         case ToolCallStarted():
@@ -91,7 +96,7 @@ def _said(event: AnyEvent) -> str:
         case RunnerStopped():
             return event.reason
         case RunnerExited():
-            return f"signal {event.signal}" if event.signal else f"exit code {event.exit_code}"
+            return ended_how(event)
         case Unreadable():
             return f"cannot be read: {event.reason}"
         case _:

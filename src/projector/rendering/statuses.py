@@ -82,6 +82,7 @@ def card(status: ExecutionStatus) -> list[Field]:
     """Everything about one execution, the verdict first and the stack last."""
     said = [
         *(("condition", _condition(held, since=True)) for held in reversed(status.conditions)),
+        *(("blocked at", held.stack) for held in reversed(status.conditions)),
         *(("in flight", _in_flight(call)) for call in reversed(status.in_flight_calls)),
         ("progress", _progress(status)),
         ("execution", status.execution_id),
@@ -90,7 +91,8 @@ def card(status: ExecutionStatus) -> list[Field]:
         ("session", status.session_id),
         ("thread", status.thread_id),
         ("attempt", f"{status.attempt} on runner {status.runner}" if status.runner else ""),
-        ("retry of", status.retry_of),
+        ("retry of", _repeats(status)),
+        ("retried as", status.retried_as),
         ("did", _counters(status)),
         ("messages", "\n".join(f"{message.role}: {message.text}" for message in status.last_messages)),
         ("requested", _when(status.requested_at)),
@@ -111,7 +113,7 @@ def changed(before: ExecutionStatus | None, after: ExecutionStatus) -> str:
     for name in ("attempt", "events_processed", "messages", "tool_calls", "late_events", "unreadable_events"):
         if getattr(old, name) != getattr(after, name):
             parts.append(f"{name.replace('_', ' ')} {getattr(old, name)} → {getattr(after, name)}")
-    for name, words in (("thread_id", "thread"), ("runner", "runner")):
+    for name, words in (("thread_id", "thread"), ("runner", "runner"), ("retried_as", "retried as")):
         if getattr(old, name) != getattr(after, name):
             parts.append(f"{words} {getattr(after, name)}")
     if old.in_flight_calls != after.in_flight_calls:
@@ -138,6 +140,11 @@ def _step(before: ExecutionStatus | None, after: ExecutionStatus) -> str:
 def _retry(status: ExecutionStatus, failure: Failure) -> str:
     command = f"`execution-status retry {status.execution_id}`"
     return f"safe: {command}" if failure.retryable else f"only after a look at what was done already: {command}"
+
+
+def _repeats(status: ExecutionStatus) -> str:
+    automatic = f" (automatic retry {status.auto_retry})" if status.auto_retry else ""
+    return f"{status.retry_of}{automatic}" if status.retry_of else ""
 
 
 def _condition(condition: Condition, *, since: bool = False) -> str:
