@@ -5,7 +5,7 @@ unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint format clean install
+.PHONY: help demo test matrix figures lint format clean install
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,12 @@ demo: install ## run each kind of failure, live, on one machine
 
 test: lint ## run all checks, then all tests
 	.venv/bin/pytest $(ARGS)
+
+matrix: install ## let every fault strike in every phase, on real processes
+	.venv/bin/pytest tests/matrix --matrix whole $(ARGS)
+
+figures: install ## measure how soon failures are told, with all timeouts at their defaults: six minutes
+	@.venv/bin/python -m benchmarks.detection
 
 lint: install ## check format, style, types and the arrows between the packages
 	.venv/bin/ruff format --check --quiet .

@@ -513,7 +513,7 @@ TABLE = [
         (ErrorLink(kind="terminated", message="the harbour is closed"),),
         RUNNING,
         Code.WORKFLOW_TERMINATED,
-        ("An operator ended the workflow", "the harbour is closed"),
+        ("The workflow was ended in Temporal", "the harbour is closed"),
         False,
     ),
     *(
@@ -522,7 +522,7 @@ TABLE = [
             (activity(), application(type, "by the harbour master")),
             RUNNING,
             Code.WORKFLOW_TERMINATED,
-            ("An operator ended the workflow", "by the harbour master"),
+            ("The workflow was ended in Temporal", "by the harbour master"),
             False,
         )
         for type in ("ActivityPause", "ActivityReset")

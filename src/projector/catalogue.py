@@ -179,7 +179,7 @@ _ENTRIES: Final = (
         Code.WORKFLOW_TERMINATED,
         "workflow_terminated",
         "an operator ended the workflow",
-        "An operator ended the workflow in Temporal: {cause}.",
+        "The workflow was ended in Temporal: {cause}.",
         "Ask the operator who ended it; retry when the reason no longer holds.",
         False,
     ),

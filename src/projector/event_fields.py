@@ -69,6 +69,7 @@ _NAMES: Final = frozenset(
         "session_id",
         "thread_id",
         "run_id",
+        "engine",
         "runner_id",
         "lease",
         "call_id",

@@ -79,9 +79,10 @@ class ExecutionRetried(Event):
 
 
 class ExecutionStarted(Event):
-    """Temporal runs the workflow of this execution."""
+    """Temporal runs the workflow of this execution. `engine` is the id of the Temporal namespace that does."""
 
     run_id: str
+    engine: str = ""
 
 
 class RunnerAwaited(Event):

@@ -138,6 +138,7 @@ class ExecutionStatus(_Part):
     auto_retry: int = 0
     retried_as: str | None = None
     run_id: str | None = None
+    engine: str = ""
     attempt: int = 0
     runner: str | None = None
     failure: Failure | None = None
@@ -156,6 +157,7 @@ class ExecutionStatus(_Part):
     unreadable_events: int = 0
     requested_at: datetime | None = None
     started_at: datetime | None = None
+    attempt_ended_at: datetime | None = None
     finished_at: datetime | None = None
     last_event: str = ""
     last_event_at: datetime | None = None
@@ -220,7 +222,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
         case ExecutionRetried():
             return {"retried_as": event.retried_as[:NAME_PREVIEW]}
         case ExecutionStarted():
-            return {"run_id": event.run_id}
+            return {"run_id": event.run_id, "engine": event.engine}
         case RunnerAwaited():
             reason = f"waiting for a runner on queue '{event.task_queue}'"
             return {"conditions": _observed(status, ConditionKind.WAITING_FOR_RUNNER, reason, time)}
@@ -284,7 +286,9 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "unreadable_events": status.unreadable_events + 1,
                 "conditions": _observed(status, ConditionKind.DEGRADED, reason, time),
             }
-        case HeartbeatRecorded() | AttemptFinished() | AttemptFailed() | AttemptRefused():
+        case AttemptFinished() | AttemptFailed():
+            return {"attempt_ended_at": time}
+        case HeartbeatRecorded() | AttemptRefused():
             return {}
         case RunnerStarting() | RunnerReady() | RunnerStartupFailed() | RunnerStopped() | RunnerExited():
             return {}

@@ -76,6 +76,13 @@ async def connect(data_dir: Path, *, timeout: float, identity: str) -> Client:
             await asyncio.sleep(_PAUSE)
 
 
+async def engine_of(client: Client) -> str:
+    """The id of the namespace that a client works in: it tells one Temporal from another. Raises RPCError."""
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    answer = await client.workflow_service.describe_namespace(request, timeout=_ANSWER_WITHIN)
+    return answer.namespace_info.id
+
+
 def _left_address(data_dir: Path) -> str | None:
     try:
         return (data_dir / ADDRESS_FILE).read_text().strip() or None

@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from projector.envelope import RecordedEvent, execution_id_of
-from projector.events import AttemptFailed, AttemptFinished, ConditionKind
+from projector.events import ConditionKind
 from projector.execution_status import ExecutionStatus, Phase
 from projector.live_statuses import LiveStatuses
 from projector.projections.runners import RunnerState
@@ -25,7 +24,6 @@ SETTLE_OF_THE_DEAD: Final = 2.0
 """How long a dead runner's supervisor has to tell Temporal, in seconds."""
 TICK: Final = 0.25
 
-_OUTCOMES: Final = frozenset({AttemptFinished.__name__, AttemptFailed.__name__})
 _GONE: Final = frozenset({RunnerState.EXITED, RunnerState.STOPPED})
 
 
@@ -47,7 +45,6 @@ class AttemptWatch:
         self._settle_of_the_dead = settle_of_the_dead
         self._outcome_seen: dict[str, float] = {}
         self._runner_gone_seen: dict[str, float] = {}
-        statuses.listen(self._hear)
 
     async def run(self) -> None:
         """Look again and again; ends when cancelled."""
@@ -61,20 +58,13 @@ class AttemptWatch:
             return
         running = [status for status in self._statuses.open_executions() if status.phase is Phase.IN_PROGRESS]
         now = time.monotonic()
-        has_outcome = (
-            s.execution_id for s in running if s.last_event in _OUTCOMES or s.execution_id in self._outcome_seen
+        self._outcome_seen = _first_seen(
+            self._outcome_seen, (s.execution_id for s in running if s.attempt_ended_at is not None), now
         )
-        self._outcome_seen = _first_seen(self._outcome_seen, has_outcome, now)
         self._runner_gone_seen = _first_seen(
             self._runner_gone_seen, (s.execution_id for s in running if self._is_runner_gone(s)), now
         )
         await self._nudges.send(status.execution_id for status in running if self._is_due(status, now))
-
-    def _hear(self, record: RecordedEvent) -> None:
-        if isinstance(record.event, AttemptFinished | AttemptFailed):
-            execution_id = execution_id_of(record.stream)
-            if execution_id is not None:
-                self._outcome_seen.setdefault(execution_id, time.monotonic())
 
     def _is_due(self, status: ExecutionStatus, now: float) -> bool:
         outcome = self._outcome_seen.get(status.execution_id)

@@ -15,7 +15,7 @@ from runner.contracts import ATTEMPT_FAILED, ATTEMPT_REFUSED, RUNNER_CRASHED
 from workflows.error_link import ErrorChain, ErrorLink
 from workflows.evidence import Cancelled, Completed, Evidence, Undecided, Verdict
 from workflows.failure_classifier import classify
-from workflows.verdict_words import evidence_lines, in_seconds, where
+from workflows.verdict_words import evidence_lines, in_seconds, stood
 from workflows.workflow_conditions import clock
 from workflows.workflow_facts import Closing, TaskFailure, WorkflowFacts
 
@@ -111,7 +111,7 @@ def _timed_out(facts: WorkflowFacts, evidence: Evidence) -> Verdict:
     failure = build_failure(
         Code.WORKFLOW_TIMED_OUT,
         cause=Cause(type="WorkflowTimeout", message=message),
-        detail=f"{message[0].upper()}{message[1:]}. {_stood(evidence)}",
+        detail=f"{message[0].upper()}{message[1:]}. {stood(evidence)}",
         evidence=evidence_lines(chain, evidence, ""),
     )
     return _with_facts(failure, facts, evidence)
@@ -165,7 +165,7 @@ def _broken(
         stack=stack,
         evidence=evidence_lines(chain, evidence, note),
     )
-    failure = failure.model_copy(update={"message": f"{failure.message} {_stood(evidence)}"})
+    failure = failure.model_copy(update={"message": f"{failure.message} {stood(evidence)}"})
     return _with_facts(failure, facts, evidence)
 
 
@@ -188,13 +188,9 @@ def _with_facts(verdict: Verdict, facts: WorkflowFacts | None, evidence: Evidenc
         return verdict
     changes: dict[str, object] = {}
     if verdict.code == Code.WORKFLOW_TERMINATED:
-        changes["message"] = f"{verdict.message} {_stood(evidence)}"
+        changes["message"] = f"{verdict.message} {stood(evidence)}"
     if facts is not None:
         at = f" since {clock(facts.closed_at)}" if facts.closed_at is not None else ""
         line = f"Temporal: the workflow is {facts.state.replace('_', ' ')}{at}, run {facts.run_id}"
         changes["evidence"] = (line, *verdict.evidence)
     return verdict.model_copy(update=changes)
-
-
-def _stood(evidence: Evidence) -> str:
-    return f"The agent was at work{where(evidence)}." if evidence.began else "The agent had not begun."

@@ -273,7 +273,10 @@ def _ended_by_operator(case: _Case) -> Verdict | None:
         link = case.first("application")
         if link is None or link.type not in {"ActivityPause", "ActivityReset"}:
             return None
-    return _failure(case, Code.WORKFLOW_TERMINATED, cause=Cause(type=link.type or "Terminated", message=link.message))
+    cause = Cause(type=link.type or "Terminated", message=link.message)
+    # Who terminates a workflow gives a reason in words; of the others the type says what they did.
+    headline = link.message if link.kind == "terminated" else ""
+    return _failure(case, Code.WORKFLOW_TERMINATED, cause=cause, headline=headline)
 
 
 def _raised(case: _Case) -> Verdict | None:

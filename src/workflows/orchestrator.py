@@ -20,7 +20,7 @@ from projector.engines.sqlite import SqliteEventStore
 from projector.event_writer import EventWriter
 from projector.live_statuses import LiveStatuses
 from projector.opening import hygiene_from_environment, open_store
-from runner.connection import connect
+from runner.connection import connect, engine_of
 from workflows.attempt_watch import AttemptWatch
 from workflows.background import Job, running_jobs
 from workflows.client import ExecutionClient
@@ -46,6 +46,7 @@ async def orchestrating(
     client: Client, store: SqliteEventStore, *, settings: OrchestratorSettings
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run an orchestrator for the length of the block; the task that it yields ends only if the worker fails."""
+    engine = await engine_of(client)
     writer = EventWriter(store)
     statuses, queues, nudges = LiveStatuses(store), TaskQueues(client), Nudges(client)
     gathering = Gathering(store, queues, startup_grace=settings.startup_grace)
@@ -56,6 +57,7 @@ async def orchestrating(
         gathering,
         preflight=Preflight(queues, statuses),
         recover=partial(retry_automatically, executions, settings),
+        engine=engine,
     )
     queue_watch = QueueWatch(statuses, queues, writer, nudges, startup_grace=settings.startup_grace)
     attempt_watch = AttemptWatch(statuses, nudges)

@@ -24,13 +24,23 @@ from projector.envelope import NewEvent, RecordedEvent, execution_stream
 from projector.errors import StatusError, StoreUnavailable, VersionConflict
 from projector.event_store import ANY, exactly
 from projector.event_writer import EventWriter
-from projector.events import AnyEvent, ExecutionRequested, ExecutionStarted, RunnerAwaited, Timeouts, WritableEvent
+from projector.events import (
+    AnyEvent,
+    ConditionObserved,
+    ExecutionRequested,
+    ExecutionStarted,
+    RunnerAwaited,
+    Timeouts,
+    WritableEvent,
+)
 from projector.execution_status import ExecutionStatus, fold
 from projector.live_statuses import LiveStatuses
 from projector.rendering.describing_events import describe
+from runner.connection import engine_of
 from workflows.closed_workflows import judge_closed, judge_missing, judge_stuck
 from workflows.evidence import Evidence, Undecided, Verdict
 from workflows.gathering import Gathering
+from workflows.orphans import free_orphans
 from workflows.reconcile_report import ReconcileReport, Trouble, Written
 from workflows.recording import end_of, record_end
 from workflows.settings import OrchestratorSettings
@@ -38,7 +48,9 @@ from workflows.workflow_conditions import (
     OBSERVER,
     changes,
     due_conditions,
+    elsewhere_since,
     fails_now,
+    known_elsewhere,
     must_ask_why,
     stuck_cause,
     stuck_since,
@@ -88,6 +100,7 @@ class Reconciler:
         live: LiveStatuses,
         settings: OrchestratorSettings,
     ) -> None:
+        self._client = client
         self._reader = WorkflowReader(client)
         self._store = store
         self._writer = writer
@@ -95,6 +108,7 @@ class Reconciler:
         self._settings = settings
         self._gathering = Gathering(store, None, startup_grace=settings.startup_grace)
         self._trouble = ""
+        self._engine = ""
         self._answers_since: datetime | None = None
 
     async def run(self, tell: Tell | None = None) -> None:
@@ -118,6 +132,9 @@ class Reconciler:
         """Compare every open execution once. Raises StoreError when the store cannot be read at all."""
         await self._live.refresh()
         statuses = self._live.open_executions()
+        if statuses and not self._engine:
+            with suppress(RPCError):  # it does not answer: each execution will say so
+                self._engine = await engine_of(self._client)
         room = asyncio.Semaphore(AT_ONCE)
         silences = 0
 
@@ -176,7 +193,7 @@ class Reconciler:
             # The ids are those that the run's own workflow would use, and both together are what it appends when it
             # begins: a part of a group alone would make the store refuse the whole.
             noted: list[tuple[str, WritableEvent]] = [
-                (f"{facts.run_id}-started", ExecutionStarted(run_id=facts.run_id)),
+                (f"{facts.run_id}-started", ExecutionStarted(run_id=facts.run_id, engine=self._engine)),
                 (f"{facts.run_id}-awaited", RunnerAwaited(task_queue=status.task_queue)),
             ]
             with suppress(VersionConflict):
@@ -191,6 +208,13 @@ class Reconciler:
         unknown_since = max(asked_at, self._answers_since or asked_at)
         if status.run_id is None and (now - unknown_since).total_seconds() < self._settings.lost_start_after:
             return
+
+        if status.engine and self._engine and status.engine != self._engine:
+            # Asked of the wrong Temporal, perhaps: that is for people to see before it is anybody's end.
+            await self._show(case, lambda fresh: (known_elsewhere(fresh),))
+            since = elsewhere_since(status)
+            if since is None or (now - since).total_seconds() < self._settings.stuck_after:
+                return
 
         def judge(evidence: Evidence) -> Verdict:
             return judge_missing(case.execution_id, evidence, was_started=status.run_id is not None, asked_at=asked_at)
@@ -207,18 +231,21 @@ class Reconciler:
         if must_ask_why(facts, case.before):
             failure = await self._reader.task_failure(case.execution_id, facts.run_id)
         stood_since = stuck_since(case.before)
-        for _ in range(TRIES):
-            status = await self._fresh(case)
-            if status.phase.is_terminal:
-                return
-            due = changes(status, due_conditions(facts, failure, status, datetime.now(UTC)))
-            if not due:
-                break
-            with suppress(VersionConflict):
-                await self._append(case, status, [(f"reconciler-{uuid.uuid4().hex}", event) for event in due])
-                break
+        await self._show(case, lambda fresh: due_conditions(facts, failure, fresh, datetime.now(UTC)))
+        await free_orphans(self._client, case.before, facts, self._live)
         if stood_since is not None and facts.state == "running":
             await self._stuck(case, facts, failure, stood_since)
+
+    async def _show(self, case: _Case, due: Callable[[ExecutionStatus], Sequence[ConditionObserved]]) -> None:
+        """Have the execution show the conditions that are due, and no other of ours."""
+        for _ in range(TRIES):
+            status = await self._fresh(case)
+            events = () if status.phase.is_terminal else changes(status, due(status))
+            if not events:
+                return
+            with suppress(VersionConflict):
+                await self._append(case, status, [(f"reconciler-{uuid.uuid4().hex}", event) for event in events])
+                return
 
     async def _stuck(self, case: _Case, facts: WorkflowFacts, failure: TaskFailure | None, since: datetime) -> None:
         """It was stuck one pass ago and still is: end it where the store knows how, or when its time is up."""

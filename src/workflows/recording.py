@@ -65,13 +65,14 @@ Recover = Callable[[str], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The recording activities of one orchestrator."""
+    """The recording activities of one orchestrator. `engine` is the id of its Temporal's namespace."""
 
     store: SqliteEventStore
     writer: EventWriter
     gathering: Gathering
     preflight: Preflight | None = None
     recover: Recover | None = None
+    engine: str = ""
 
     @activity.defn(name=RECORD_START)
     async def record_start(self, record: StartRecord) -> Started:
@@ -82,7 +83,7 @@ class Recording:
         if status is not None and status.phase.is_terminal:
             return Started(ended=status.phase)
         events: list[tuple[str, WritableEvent]] = [
-            ("started", ExecutionStarted(run_id=record.run_id)),
+            ("started", ExecutionStarted(run_id=record.run_id, engine=self.engine)),
             ("awaited", RunnerAwaited(task_queue=request.task_queue)),
         ]
         if status is None:  # started by another client than ours, straight through Temporal

@@ -11,8 +11,20 @@ def where(evidence: Evidence) -> str:
     if not evidence.began:
         return ""
     tool = f" while it used the tool '{evidence.tool_in_flight}'" if evidence.tool_in_flight else ""
+    return tool + _last(evidence)
+
+
+def stood(evidence: Evidence) -> str:
+    """Where the agent stood, as a sentence of its own."""
+    if not evidence.began:
+        return "The agent had not begun."
+    tool = evidence.tool_in_flight
+    return (f"The agent was using the tool '{tool}'" if tool else "The agent was at work") + f"{_last(evidence)}."
+
+
+def _last(evidence: Evidence) -> str:
     steps = "1 step" if evidence.steps == 1 else f"{evidence.steps} steps"
-    return f"{tool} (last event: {evidence.last_event} at {evidence.last_event_at}, after {steps})"
+    return f" (last event: {evidence.last_event} at {evidence.last_event_at}, after {steps})"
 
 
 def evidence_lines(chain: ErrorChain, evidence: Evidence, note: str) -> tuple[str, ...]:

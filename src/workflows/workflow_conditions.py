@@ -20,9 +20,10 @@ OBSERVER: Final = "reconciler"
 
 STUCK: Final = "the orchestrator cannot advance the workflow"
 UNTAKEN: Final = "no orchestrator takes the workflow's task"
+ELSEWHERE: Final = "Temporal does not know the workflow"
 PAUSED: Final = "an operator paused the workflow"
 ACTIVITY_PAUSED: Final = "an operator paused an activity of the workflow"
-_TOPICS: Final = (STUCK, UNTAKEN, ACTIVITY_PAUSED, PAUSED)
+_TOPICS: Final = (STUCK, UNTAKEN, ELSEWHERE, ACTIVITY_PAUSED, PAUSED)
 _KINDS: Final = (ConditionKind.STALLED, ConditionKind.PAUSED)
 
 TAKEN_WITHIN: Final = timedelta(seconds=5)
@@ -66,6 +67,18 @@ def changes(
         if wanted is not None and (held is None or (is_ours and not is_same)):
             events.append(wanted)
     return tuple(events)
+
+
+def known_elsewhere(status: ExecutionStatus) -> ConditionObserved:
+    """What an execution shows that was started in another Temporal than the one that was asked."""
+    reason = f"{ELSEWHERE}: it was started in another one, whose namespace has the id {status.engine}"
+    return ConditionObserved(kind=ConditionKind.STALLED, reason=reason)
+
+
+def elsewhere_since(status: ExecutionStatus) -> datetime | None:
+    """Since when the execution has shown that its Temporal is another one; None when it does not."""
+    held = _ours(status)
+    return held.since if held is not None and held.reason.startswith(ELSEWHERE) else None
 
 
 def stuck_since(status: ExecutionStatus) -> datetime | None:

@@ -66,6 +66,14 @@ class TaskFailure(_Fact):
         return Cause(type=root.type or self.why, message=root.message)
 
 
+class HeldTask(_Fact):
+    """An activity that a runner was handed and has not ended, as far as Temporal knows."""
+
+    activity_id: str
+    activity: str
+    identity: str
+
+
 class PauseFact(_Fact):
     """An operator holds the workflow, or one of its activities."""
 
@@ -94,8 +102,8 @@ class Closing(_Fact):
 class WorkflowFacts(_Fact):
     """The newest run of a workflow. `limit` is its shortest time limit in seconds, None without one.
 
-    `task` is the pending workflow task, `recordings` are the pending activities of the orchestrator's own, and
-    `agent_is_running` says that a runner has an activity of the workflow at this moment, as far as Temporal knows.
+    `task` is the pending workflow task, `recordings` are the pending activities of the orchestrator's own, and `held`
+    those that runners have at this moment.
     """
 
     run_id: str
@@ -106,7 +114,12 @@ class WorkflowFacts(_Fact):
     task: TaskFact | None = None
     recordings: tuple[TaskFact, ...] = ()
     pauses: tuple[PauseFact, ...] = ()
-    agent_is_running: bool = False
+    held: tuple[HeldTask, ...] = ()
+
+    @property
+    def agent_is_running(self) -> bool:
+        """Whether a runner has an activity of the workflow at this moment, as far as Temporal knows."""
+        return bool(self.held)
 
     @property
     def is_closed(self) -> bool:

@@ -39,7 +39,7 @@ from runner.contracts import AgentResult
 from workflows.contracts import RECORD_OUTCOME, RECORD_START, RECORD_THREAD
 from workflows.error_chain import error_chain
 from workflows.error_link import ErrorChain
-from workflows.workflow_facts import Closing, PauseFact, TaskFact, TaskFailure, WorkflowFacts, WorkflowState
+from workflows.workflow_facts import Closing, HeldTask, PauseFact, TaskFact, TaskFailure, WorkflowFacts, WorkflowState
 
 ANSWER_WITHIN: Final = timedelta(seconds=5)
 """How long Temporal may take for one answer."""
@@ -47,6 +47,10 @@ ANSWER_WITHIN: Final = timedelta(seconds=5)
 _RECORDINGS: Final = frozenset({RECORD_START, RECORD_THREAD, RECORD_OUTCOME})
 _MOST_TEXT: Final = 8_000
 _LAST_EVENTS: Final = 20
+_NOT_HELD: Final = (
+    PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_PAUSED,
+)
 _STATES: Final[dict[int, WorkflowState]] = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING: "running",
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED: "paused",
@@ -172,14 +176,15 @@ def facts_of(answer: DescribeWorkflowExecutionResponse) -> WorkflowFacts:
         task=_workflow_task(answer),
         recordings=tuple(map(_recording, own)),
         pauses=_pauses(answer),
-        agent_is_running=any(
-            activity.state
-            not in (
-                PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED,
-                PendingActivityState.PENDING_ACTIVITY_STATE_PAUSED,
-            )
-            for activity in others
-        ),
+        held=tuple(_held(activity) for activity in others if activity.state not in _NOT_HELD),
+    )
+
+
+def _held(activity: PendingActivityInfo) -> HeldTask:
+    return HeldTask(
+        activity_id=activity.activity_id,
+        activity=activity.activity_type.name,
+        identity=_text(activity.last_worker_identity),
     )
 
 

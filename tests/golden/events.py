@@ -73,7 +73,7 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
     ),
     CancellationRequested(reason="fog", truncated=CUT),
     ExecutionRetried(retried_as="survey-again", truncated=CUT),
-    ExecutionStarted(run_id="run-1", truncated=CUT),
+    ExecutionStarted(run_id="run-1", engine="harbour-namespace", truncated=CUT),
     RunnerAwaited(task_queue="agent-runner", truncated=CUT),
     ThreadEnsured(thread_id="thread-of-the-reefs", truncated=CUT),
     ExecutionCompleted(output=JSON, output_bytes=64, recovered="the runner stored the result", truncated=CUT),

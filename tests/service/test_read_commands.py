@@ -257,7 +257,7 @@ def test_the_catalogue_is_shown_whole_without_any_store(alone: CommandLine) -> N
 def test_one_code_is_shown_with_its_words_and_no_braces(alone: CommandLine) -> None:
     card = alone("codes", "e201").out
     assert card.splitlines()[0].split() == ["E201", "runner_crashed"]
-    assert "died while the agent ran <where>: <cause>." in card
+    assert "The runner's process died <where>: <cause>." in card
     assert "{" not in card
     entry = alone("codes", "E201", "--json").object
     assert set(entry) == {"code", "category", "when", "message", "remedy", "retryable"}

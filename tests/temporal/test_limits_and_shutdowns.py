@@ -99,7 +99,7 @@ async def test_who_waits_on_its_queue_afterwards_is_told_who_was_there_last(bare
     failure = failure_of(await bare.run("is_silent", "1", queue="dry dock", timeouts=impatient))
 
     assert failure.code == "E102"
-    assert f"The last one known, {shutdown.runner_id}, said 'stopped' at " in failure.message
+    assert f"the last one, {shutdown.runner_id}, was stopped at " in failure.message
 
 
 # --- the wrong runner ----------------------------------------------------------------------------------------------

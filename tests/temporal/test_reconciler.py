@@ -223,7 +223,7 @@ async def test_a_workflow_that_runs_into_its_own_limit_is_e603(bare: Harness) ->
 
     assert [failure.code for failure in failures] == ["E603", "E603"]
     assert "The workflow's limit of 4 s was over." in failures[0].message
-    assert "while it used the tool 'diving_bell'" in failures[0].message
+    assert "was using the tool 'diving_bell'" in failures[0].message
     assert "The workflow's limit of 1 s was over. The agent had not begun." in failures[1].message
 
 
@@ -639,3 +639,21 @@ async def test_the_command_says_when_temporal_or_the_store_is_not_there(bare: Ha
     assert (unreachable.code, missing.code) == (4, 4)
     assert nobody in unreachable.err
     assert "there is no event store at" in missing.err
+
+
+async def test_an_execution_of_another_temporal_is_shown_as_such_and_not_ended_before_long(bare: Harness) -> None:
+    async with harbour(bare) as harness:
+        await store_request(harness, "far-away", age=3600)
+        started = ExecutionStarted(run_id="a-run-elsewhere", engine="a-namespace-elsewhere")
+        new = NewEvent("a-run-elsewhere-started", datetime.now(UTC), "orchestrator", started)
+        await asyncio.to_thread(harness.store.append, execution_stream("far-away"), [new])
+
+        reports = [await reconcile(harness) for _ in range(2)]
+        shown = await harness.status("far-away")
+        last = await reconcile(harness, stuck_after=0.001)
+        failure = failure_of(await harness.status("far-away"))
+
+    assert [written(report, "far-away") for report in reports] == [["ConditionObserved"], []]
+    assert "a-namespace-elsewhere" in conditions(shown)[ConditionKind.STALLED]
+    assert written(last, "far-away") == ["ExecutionFailed"]
+    assert (failure.code, failure.retryable) == ("E602", False)

@@ -226,7 +226,7 @@ async def test_no_runner_at_all_is_e102_and_names_the_queue(bare: Harness) -> No
 
     assert (failure.code, failure.category, failure.retryable) == ("E102", "runner_unavailable", True)
     assert "No runner took the execution from queue 'doldrums' within 1 s" in failure.message
-    assert "No runner has ever announced itself on this queue" in failure.message
+    assert "no runner has ever announced itself there" in failure.message
     assert "execution-status runner --agent" in failure.remedy
     assert status.runner is None
 

@@ -70,7 +70,7 @@ FAILURES: Final = [
         FOG,
         RUNNING,
         Code.WORKFLOW_TERMINATED,
-        ("fog in the channel", "The agent was at work while it used the tool 'sound_depth'", "after 10 steps"),
+        ("fog in the channel", "The agent was using the tool 'sound_depth'", "after 10 steps"),
         ("the tool 'sound_depth' had not answered", "attempt 1 began on runner polaris:4711"),
     ),
     Row(
@@ -112,7 +112,7 @@ FAILURES: Final = [
         Closing(),
         RUNNING,
         Code.WORKFLOW_TIMED_OUT,
-        ("at its time limit", "The workflow's limit of 45 s was over.", "while it used the tool 'sound_depth'"),
+        ("at its time limit", "The workflow's limit of 45 s was over.", "was using the tool 'sound_depth'"),
         ("the workflow is timed out since 06:00:09 UTC", "WorkflowTimeout timeout"),
     ),
     Row(
@@ -129,7 +129,7 @@ FAILURES: Final = [
         BUG,
         RUNNING,
         Code.WORKFLOW_STUCK,
-        ("cannot advance the workflow: KeyError: 'no such chart'", "The agent was at work"),
+        ("cannot advance the workflow: KeyError: 'no such chart'", "The agent was using the tool"),
         ("the workflow is failed", "KeyError: 'no such chart'"),
     ),
     Row(

@@ -269,8 +269,8 @@ def test_a_long_input_is_kept_as_its_beginning() -> None:
             id="a second attempt is refused: the first goes on",
         ),
         pytest.param(HEARTBEAT, [REQUESTED, ATTEMPT], {}, id="a heartbeat"),
-        pytest.param(RESULT, [REQUESTED, ATTEMPT], {}, id="the attempt finished: not the end"),
-        pytest.param(AGROUND, [REQUESTED, ATTEMPT], {}, id="the attempt failed: not the end"),
+        pytest.param(RESULT, [REQUESTED, ATTEMPT], {"attempt_ended_at": at(3)}, id="the attempt finished: not the end"),
+        pytest.param(AGROUND, [REQUESTED, ATTEMPT], {"attempt_ended_at": at(3)}, id="the attempt failed: not the end"),
         pytest.param(
             COMPLETED,
             [REQUESTED, ATTEMPT, SOUNDING],
