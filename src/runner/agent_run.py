@@ -114,7 +114,7 @@ class AgentRun:
         except asyncio.CancelledError as error:
             outcome = Stopped() if self._stopping.is_set() else Raised(report_failure(error, self._hygiene))
         except BaseException as error:  # an agent may raise anything at all
-            outcome = Raised(report_failure(error, self._hygiene))
+            outcome = Raised(report_failure(error, self._hygiene, was_stopped=self._stopping.is_set()))
         # Told before the agent is closed and the loop's threads are joined: neither may delay the verdict.
         self.outcome.set_result(outcome)
         await _close(steps)

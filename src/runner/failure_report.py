@@ -8,13 +8,14 @@ messages), `error_kind` (whose fault), `error_stack`. This file decides how much
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 from typing import Final, NamedTuple
 
 from projector.admission import TRUNCATIONS_KEPT
 from projector.failures import Cause, ErrorKind, ErrorReport, Truncation
 from projector.hygiene import CAUSE_DEPTH, EVENT_LIMIT, MESSAGE_LIMIT, STACK_LIMIT, Hygiene
-from runner.cause_chain import attribute, chain, leaves, plain
+from runner.cause_chain import attribute, chain, is_a, leaves, plain
 from runner.error_kind import kind_of, retry_after
 from runner.error_stack import stack_text
 from runner.error_words import explanation, message, type_name
@@ -36,17 +37,20 @@ _USUAL: Final = _Bounds(MESSAGE_LIMIT, MESSAGE_LIMIT // 4, STACK_LIMIT)
 _NARROW: Final = _Bounds(MESSAGE_LIMIT // 4, MESSAGE_LIMIT // 16, STACK_LIMIT // 4)
 
 
-def report_failure(error: BaseException, hygiene: Hygiene, *, kind: ErrorKind | None = None) -> ErrorReport:
+def report_failure(
+    error: BaseException, hygiene: Hygiene, *, kind: ErrorKind | None = None, was_stopped: bool = False
+) -> ErrorReport:
     """Describe `error`: its causes down to the root, the members of a group, notes, stack, and whose fault it is.
 
-    `kind` overrides the last. The JSON of the report is at most 64 KiB. Never raises: an error that cannot even be
+    `kind` overrides the last. With `was_stopped` the agent was told to stop by a cancellation: what it raised then did
+    not come from that. The JSON of the report is at most 64 KiB. Never raises: an error that cannot even be
     read is reported as such. Takes milliseconds, unless a `__str__` of the agent's own takes longer.
     """
     try:
-        report = _Report(hygiene, _USUAL).of(error, kind)
+        report = _Report(hygiene, _USUAL).of(error, kind, was_stopped)
         # What doubles in JSON (quotes, backslashes) may still be too much.
         if len(report.model_dump_json()) > EVENT_LIMIT * 3 // 4:
-            report = _Report(hygiene, _NARROW).of(error, kind)
+            report = _Report(hygiene, _NARROW).of(error, kind, was_stopped)
         return report
     except BaseException as problem:
         return _unreadable(error, problem, kind)
@@ -60,8 +64,10 @@ class _Report:
         self._bounds = bounds
         self._cut: list[Truncation] = []
 
-    def of(self, error: BaseException, kind: ErrorKind | None) -> ErrorReport:
+    def of(self, error: BaseException, kind: ErrorKind | None, was_stopped: bool) -> ErrorReport:
         links = chain(error, CAUSE_DEPTH + 1)
+        while was_stopped and len(links) > 1 and is_a(links[-1].error, asyncio.CancelledError):
+            links = links[:-1]
         errors = [link.error for link in links]
         root = errors[-1]
         outer = self._cause(error, "", self._bounds.told)

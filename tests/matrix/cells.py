@@ -104,7 +104,9 @@ for _name, _hostile in HOSTILE.items():
 # --- people, the workflow, the store ---------------------------------------------------------------------------------
 _add(plays.cancelled, *_each("user cancel", (_W, _S, *RUNNING), CANCELLED, "the ferry has left", cut=(_W, _T)))
 _add(plays.cancelled, *_each("user cancel", (_F,), COMPLETED))
-_add(plays.terminated, *_each("terminate", (_W, *RUNNING, _C), ("E602",), "the harbour is closed", cut=(_T,)))
+_add(plays.terminated, *_each("terminate", (_W, *RUNNING), ("E602",), "the harbour is closed", cut=(_T,)))
+# The agent has been told to stop already: if it is quicker than the look at the workflow, it was cancelled.
+_add(plays.terminated, *_each("terminate", (_C,), ("CANCELLED", "E602")))
 _add(plays.terminated, *_each("terminate", (_F,), COMPLETED))
 _add(plays.timed_out_outside, *_each("workflow execution timeout", (_W, *RUNNING), ("E603",), "time limit", cut=(_W,)))
 _add(plays.workflow_cannot_read, *_each("workflow bug: unreadable", (_W,), ("E604",), cut=(_W,)))

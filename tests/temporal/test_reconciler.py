@@ -185,7 +185,7 @@ async def test_a_workflow_that_is_terminated_while_its_agent_works_is_e602_and_t
     failure = failure_of(status)
     assert failure.code == "E602"
     assert "the bell leaks" in failure.message
-    assert "The agent was at work while it used the tool 'diving_bell'" in failure.message
+    assert "The agent was using the tool 'diving_bell'" in failure.message
 
 
 async def test_a_result_that_only_the_store_has_outranks_the_termination(bare: Harness, tmp_path: Path) -> None:

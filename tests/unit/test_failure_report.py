@@ -277,3 +277,16 @@ def test_when_to_come_back_is_told_of_a_provider_only() -> None:
 
     assert report(error).retry_after == 30
     assert report_failure(error, HYGIENE, kind="agent").retry_after is None
+
+
+def test_the_cancellation_that_stopped_an_agent_is_not_the_cause_of_what_it_raised_then() -> None:
+    try:
+        try:
+            raise asyncio.CancelledError
+        except asyncio.CancelledError:
+            raise ValueError("the sluice is stuck")  # noqa: B904 - as agents do
+    except ValueError as error:
+        told, untold = (report_failure(error, HYGIENE, was_stopped=stopped) for stopped in (True, False))
+
+    assert told.headline == "ValueError: the sluice is stuck"
+    assert untold.root.type == "asyncio.CancelledError"
