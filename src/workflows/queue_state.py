@@ -22,6 +22,9 @@ JUST_READY: Final = timedelta(seconds=5)
 """How long a runner's own word that it is ready counts before Temporal must hear it too."""
 FRESH_START: Final = timedelta(seconds=60)
 """How long a runner may take to start before it no longer counts as starting."""
+FRESH_FAILURE: Final = timedelta(seconds=60)
+"""How long before an execution began to wait a runner may have failed to start, for that to prove that waiting is
+pointless. Later attempts count anew."""
 CRASH_LOOP: Final = 3
 """From how many crashes in a row on it is a loop."""
 LAST_WORDS_SHOWN: Final = 200
@@ -60,8 +63,8 @@ class WorkerFact(BaseModel):
 class QueueState(BaseModel):
     """How the queue stands, and `reason` in words for the person who waits.
 
-    For `startup_failed`: `since` is when the first of the failures in a row was, `cause` and `headline` are the last
-    one's. For `crash_looping` they tell how the last runner ended.
+    For `startup_failed`: `since` is when the first of the failures in a row was, `latest`, `cause` and `headline` are
+    the last one's. For `crash_looping` they tell how the last runner ended.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +72,7 @@ class QueueState(BaseModel):
     kind: QueueKind
     reason: str
     since: datetime | None = None
+    latest: datetime | None = None
     cause: Cause | None = None
     headline: str = ""
 
@@ -102,9 +106,14 @@ def judge_queue(
 
 
 def is_proof(state: QueueState, waiting_since: datetime, now: datetime, grace: float) -> bool:
-    """Whether waiting is pointless: runners cannot start, and in `grace` seconds no other one has come up."""
+    """Whether waiting is pointless: runners cannot start, and in `grace` seconds no other one has come up.
+
+    A failure of long before anybody waited proves nothing: whoever cared may be gone, and others may come.
+    """
     if state.kind != "startup_failed" or state.since is None:
         return False
+    if waiting_since - (state.latest or state.since) > FRESH_FAILURE:
+        return False  # nobody was at it any more: somebody may well begin
     return now - max(waiting_since, state.since) >= timedelta(seconds=grace)
 
 
@@ -162,6 +171,7 @@ def _startup_failed(queue: str, last: Runner, runners: Sequence[Runner]) -> Queu
         kind="startup_failed",
         reason=f"no runner polls queue '{queue}': since {_clock(first)} none could start: {last.error}",
         since=_time(first),
+        latest=_time(last),
         cause=_cause(last),
         headline=last.error,
     )

@@ -65,7 +65,7 @@ async def installation(tmp_path_factory: pytest.TempPathFactory, surroundings: N
 @pytest.fixture(scope="session")
 async def outcomes(installation: Harness, request: pytest.FixtureRequest) -> Outcomes:
     """Every chosen cell, played."""
-    selected = {item.callspec.params["cell_name"] for item in request.session.items if hasattr(item, "callspec")}
+    selected = {item.callspec.params.get("cell_name") for item in request.session.items if hasattr(item, "callspec")}
     chosen = {name: WHOLE[name] for name in _chosen(request.config) if name in selected}
     room, numbers = asyncio.Semaphore(AT_ONCE), count(1)
     played: Outcomes = {}

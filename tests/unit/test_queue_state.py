@@ -260,11 +260,13 @@ def test_the_last_words_of_a_crash_are_bounded() -> None:
 
 @dataclass(frozen=True)
 class Wait:
-    """How long before noon the runners began to fail and the execution to wait, with five seconds of grace."""
+    """How long before noon the runners began to fail, the latest one failed, and the execution began to wait; the grace
+    is five seconds."""
 
     failing: float | None
     waiting: float
     is_over: bool
+    latest: float | None = None
 
 
 @pytest.mark.parametrize(
@@ -272,8 +274,12 @@ class Wait:
     [
         Wait(failing=5, waiting=60, is_over=True),
         Wait(failing=4.9, waiting=60, is_over=False),
-        Wait(failing=3600, waiting=5, is_over=True),
-        Wait(failing=3600, waiting=4.9, is_over=False),
+        Wait(failing=3600, latest=60, waiting=5, is_over=True),
+        Wait(failing=3600, latest=60, waiting=4.9, is_over=False),
+        Wait(failing=3600, latest=65, waiting=5, is_over=True),
+        Wait(failing=3600, latest=65.1, waiting=5, is_over=False),
+        Wait(failing=3600, latest=1, waiting=1800, is_over=True),
+        Wait(failing=65.1, waiting=5, is_over=False),
         Wait(failing=0, waiting=0, is_over=False),
         Wait(failing=None, waiting=3600, is_over=False),
     ],
@@ -281,7 +287,8 @@ class Wait:
 )
 def test_waiting_is_pointless_when_a_startup_failure_has_outlasted_its_grace(wait: Wait) -> None:
     since: datetime | None = None if wait.failing is None else NOON - timedelta(seconds=wait.failing)
-    state = QueueState(kind="startup_failed", reason="no lamp oil", since=since)
+    latest = None if wait.latest is None else NOON - timedelta(seconds=wait.latest)
+    state = QueueState(kind="startup_failed", reason="no lamp oil", since=since, latest=latest)
     assert is_proof(state, NOON - timedelta(seconds=wait.waiting), NOON, 5.0) is wait.is_over
 
 

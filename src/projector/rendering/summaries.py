@@ -43,6 +43,8 @@ def group_row(group: FailureGroup, now: datetime) -> tuple[Cell, ...]:
 def runner_row(runner: Runner, now: datetime) -> tuple[Cell, ...]:
     """The row of RUNNER_COLUMNS."""
     error = f"{runner.stage}: {runner.error}" if runner.stage and runner.error else runner.error
+    if runner.crashes > 1:
+        error = f"{error} ({runner.crashes} times in a row)"
     return (
         Cell(runner.runner_id),
         Cell(runner.state.value, _STATES[runner.state]),
