@@ -211,7 +211,11 @@ TABLE = [
             False,
             ("runner polaris:4711: exited at 06:00:07 UTC: ProcessEnded: signal SIGKILL", "the supervisor saw"),
         )
-        for name, chain in {"heartbeats stopped": SILENT, "somebody noticed": ASKED}.items()
+        for name, chain in {
+            "heartbeats stopped": SILENT,
+            "somebody noticed": ASKED,
+            "the execution was handed out again": REFUSED,
+        }.items()
     ),
     Row(
         "the supervisor told Temporal itself",

@@ -1,4 +1,7 @@
-"""Rules about the agent, and about what people did to it. Each answers with a verdict or leaves it to the next; pure."""
+"""Rules about the agent, and about what people did to it; pure.
+
+Each answers with a verdict or leaves it to the next.
+"""
 
 from __future__ import annotations
 

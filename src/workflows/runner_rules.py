@@ -39,7 +39,7 @@ def died(case: Case) -> Verdict | None:
             death = RunnerDeath.model_validate(link.detail)
         except ValidationError:
             death = RunnerDeath(runner_id="", how=link.message)
-    elif runner is not None and evidence.began and (case.timeout == "HEARTBEAT" or case.asks_again):
+    elif runner is not None and evidence.began and (case.timeout == "HEARTBEAT" or case.is_refused or case.asks_again):
         how = runner.error.message if runner.error else "its process ended"
         was_told = runner.state == "stopped"
         death = RunnerDeath(runner_id=runner.runner_id, how=how, was_told=was_told, last_words=runner.last_words)
