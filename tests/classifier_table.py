@@ -526,10 +526,10 @@ TABLE = [
             (activity(), application(type, "by the harbour master")),
             RUNNING,
             Code.WORKFLOW_TERMINATED,
-            ("The workflow was ended in Temporal", "by the harbour master"),
+            ("The workflow was ended in Temporal: an operator", f"{done} its activity"),
             False,
         )
-        for type in ("ActivityPause", "ActivityReset")
+        for type, done in {"ActivityPause": "paused", "ActivityReset": "reset"}.items()
     ),
     # --- what the catalogue does not know ---
     Row("nothing at all", (), Evidence(), Code.UNCLASSIFIED, ("no error was given",), False),

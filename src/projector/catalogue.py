@@ -96,7 +96,8 @@ _ENTRIES: Final = (
         "runner_stalled",
         "proven alive but not responding (blocked event loop, frozen process)",
         "The runner was alive but stopped responding{where}. {detail}",
-        "Move the blocking call of the agent into a thread or process of its own, or give the machine more room.",
+        "The message says what stood still: continue a process that was stopped, move a blocking call into a thread or "
+        "process of its own, or give the machine more room. Look at what was done before you retry.",
         False,
     ),
     Entry(

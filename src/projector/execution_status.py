@@ -224,6 +224,8 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
         case ExecutionStarted():
             return {"run_id": event.run_id, "engine": event.engine}
         case RunnerAwaited():
+            if status.attempt:  # another run of the workflow: the agent is at work, and is not begun again
+                return {}
             reason = f"waiting for a runner on queue '{event.task_queue}'"
             return {"conditions": _observed(status, ConditionKind.WAITING_FOR_RUNNER, reason, time)}
         case ThreadEnsured():

@@ -5,6 +5,8 @@ Each answers with a verdict or leaves it to the next.
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import ValidationError
 
 from projector.catalogue import Code
@@ -14,6 +16,12 @@ from workflows.evidence import Cancelled, Completed, Undecided, Verdict
 from workflows.verdict_case import Case
 from workflows.verdict_words import said
 from workflows.verdicts import failure, reported
+
+_DONE: Final = {
+    "ActivityPause": "an operator paused its activity",
+    "ActivityReset": "an operator reset its activity",
+}
+"""What an operator did, where Temporal says only how the activity took it."""
 
 
 def finished_after_all(case: Case) -> Verdict | None:
@@ -76,8 +84,7 @@ def ended_by_operator(case: Case) -> Verdict | None:
         if link is None or link.type not in {"ActivityPause", "ActivityReset"}:
             return None
     cause = Cause(type=link.type or "Terminated", message=link.message)
-    # Who terminates a workflow gives a reason in words; of the others the type says what they did.
-    headline = link.message if link.kind == "terminated" else ""
+    headline = _DONE.get(link.type, link.message)
     return failure(case, Code.WORKFLOW_TERMINATED, cause=cause, headline=headline)
 
 

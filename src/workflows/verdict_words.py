@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.contracts import RECONSIDER
 from workflows.error_link import ErrorChain, ErrorLink
 from workflows.evidence import Evidence
 
@@ -29,7 +30,8 @@ def _last(evidence: Evidence) -> str:
 
 def evidence_lines(chain: ErrorChain, evidence: Evidence, note: str) -> tuple[str, ...]:
     """The facts that a verdict rests on, a line each."""
-    facts = [f"Temporal: {said(chain)}"] if chain else []
+    asks_again = [link.type for link in chain] == [RECONSIDER]
+    facts = [f"Temporal: {said(chain)}"] if chain and not asks_again else []
     if note:
         facts.append(note)
     if evidence.began:
