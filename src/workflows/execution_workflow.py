@@ -169,6 +169,8 @@ class InvokeAgentExecution:
             record = _outcome(request, AgentResult(), ASKED_TO_RECONSIDER)
             verdict = await self._record(RECORD_OUTCOME, record, VerdictRecord)
             if verdict.phase.is_terminal:
+                # How the activity ends no longer matters; unheard, its error would be logged as forgotten.
+                activity.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
                 raise _Decided(verdict)
 
     async def _judge(self, request: ExecutionInput, result: AgentResult, error: BaseException | None) -> VerdictRecord:

@@ -17,9 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from projector.events import MessageAppended, RunnerAwaited, Timeouts
+from projector.events import AttemptRefused, MessageAppended, RunnerAwaited, Timeouts, ToolCallStarted
 from tests.temporal.agents import SERVED
 from tests.temporal.harness import HEALTHY_QUEUE, Harness, installed
+from tests.temporal.operators import reset
 from tests.temporal.processes import ROOT
 
 HISTORIES: Final = Path(__file__).parent / "histories"
@@ -58,6 +59,27 @@ async def _cancelled(harness: Harness, name: str, kind: type, queue: str | None 
     return execution_id
 
 
+async def _told_early(harness: Harness) -> str:
+    """Its runner cannot start, and somebody asks the workflow to look into the store."""
+    execution_id = await harness.start("surveyor", queue="reefs")
+    await harness.until_event(execution_id, RunnerAwaited)
+    async with harness.starting_runner("examples.broken_import:agent", queue="reefs"):
+        await harness.end(execution_id)
+    return execution_id
+
+
+async def _handed_out_again(harness: Harness) -> str:
+    """Its workflow is reset while its agent works: the new run waits for the store."""
+    sail = harness.folder / "sail"
+    execution_id = await harness.start("waits_for_a_file", str(sail))
+    await harness.until_event(execution_id, ToolCallStarted)
+    await reset(harness.temporal, execution_id)
+    await harness.until_event(execution_id, AttemptRefused)
+    sail.touch()
+    await harness.end(execution_id)
+    return execution_id
+
+
 async def _executions(harness: Harness) -> dict[str, str]:
     """One execution of each kind, at its end, by name."""
     async with harness.runner(*SERVED, queue=HEALTHY_QUEUE):
@@ -68,6 +90,8 @@ async def _executions(harness: Harness) -> dict[str, str]:
             "no-runner": (await harness.run("surveyor", queue="doldrums", timeouts=_BRIEF)).execution_id,
             "cancelled-while-waiting": await _cancelled(harness, "surveyor", RunnerAwaited, "doldrums"),
             "cancelled-while-running": await _cancelled(harness, "tidy", MessageAppended),
+            "told-early": await _told_early(harness),
+            "handed-out-again": await _handed_out_again(harness),
         }
 
 
@@ -81,7 +105,7 @@ async def _record(folder: Path) -> None:
         f"@{socket.gethostname()}": "@ship",
     }
     HISTORIES.mkdir(exist_ok=True)
-    async with installed(folder) as harness:
+    async with installed(folder, startup_grace=0.5) as harness:
         for name, execution_id in (await _executions(harness)).items():
             await harness.workflow(execution_id).describe()
             history = json.loads((await harness.workflow(execution_id).fetch_history()).to_json())

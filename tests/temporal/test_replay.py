@@ -34,8 +34,10 @@ def test_each_way_for_an_execution_to_end_is_recorded() -> None:
         "cancelled-while-running",
         "cancelled-while-waiting",
         "completed",
+        "handed-out-again",
         "no-runner",
         "timed-out",
+        "told-early",
     ]
 
 
@@ -64,6 +66,6 @@ def test_a_recorded_history_tells_nothing_of_the_machine(path: Path) -> None:
     everything = written + b"\n".join(payloads).decode()
     identities = set(re.findall(r'"identity": ?"([^"]*)"', everything))
     folders = set(re.findall(r"(?<![\w.:<])/[\w.-]+/", everything))
-    assert identities <= {"", "client", "orchestrator:1", "runner:ship-1-000000"}
+    assert identities <= {"", "client", "history-service", "orchestrator:1", "runner:ship-1-000000"}
     assert folders <= {"/ship/", "/survey/"}
     assert "stackTrace" not in everything
