@@ -18,7 +18,9 @@ CANCELLED: Final = ("CANCELLED",)
 PATIENT: Final = Timeouts(schedule_to_start=30, heartbeat=20, start_to_close=60)
 """To make a text of 100 MB holds up every thread of a runner; a timeout here would mean that the reason was lost."""
 BRIEF: Final = LIMITS.model_copy(update={"start_to_close": 3.0})
-START: Final = 8.0
+UNHURRIED: Final = LIMITS.model_copy(update={"schedule_to_start": 60.0})
+"""On a busy machine a runner takes its time until it cannot start."""
+START: Final = 12.0
 """Seconds within which a runner that cannot start is told of: it takes some to come so far, and then its grace."""
 CRASH: Final = 3.0
 """Seconds within which a crash must be told that somebody saw, on a busy machine."""
@@ -50,10 +52,13 @@ for _fault, _says in {
     "missing dependency": "ModuleNotFoundError: No module named 'almanac_that_is_not_installed'",
     "bad configuration": "CHART_FOLDER_THAT_IS_NOT_SET",
 }.items():
-    _add(plays.start_fails, *_each(_fault, (_W, _S), ("E101",), _says, within=START, cut=(_W,)))
-_add(plays.start_fails, *_each("os._exit", (_W, _S), ("E101",), "exit code 3", within=START))
-_add(plays.dies_while_starting, *_each("SIGKILL", (_S,), ("E101",), "SIGKILL", within=START))
-_add(plays.runner_finds_no_temporal, *_each("Temporal unreachable by the runner", (_W,), ("E101",), "127.0.0.1:1"))
+    _add(plays.start_fails, *_each(_fault, (_W, _S), ("E101",), _says, within=START, limits=UNHURRIED, cut=(_W,)))
+_add(plays.start_fails, *_each("os._exit", (_W, _S), ("E101",), "exit code 3", within=START, limits=UNHURRIED))
+_add(plays.dies_while_starting, *_each("SIGKILL", (_S,), ("E101",), "SIGKILL", within=START, limits=UNHURRIED))
+_add(
+    plays.runner_finds_no_temporal,
+    *_each("Temporal unreachable by the runner", (_W,), ("E101",), "127.0.0.1:1", limits=UNHURRIED),
+)
 _add(plays.client_finds_no_temporal, *_each("Temporal unreachable at start", (_W,), ("E601",), "127.0.0.1:1"))
 _add(plays.all_slots_taken, *_each("all slots busy", (_W,), ("E103",), "The only slot of 1 runner", cut=(_W,)))
 _add(plays.unregistered, *_each("unregistered activity", (_W,), ("E104",), "is not registered"))
