@@ -215,6 +215,7 @@ TABLE = [
             "heartbeats stopped": SILENT,
             "somebody noticed": ASKED,
             "the execution was handed out again": REFUSED,
+            "it was handed out again, to nobody": NOT_STARTED,
         }.items()
     ),
     Row(
@@ -267,6 +268,14 @@ TABLE = [
         ("Lost contact with the runner",),
         False,
         ("AttemptRefused: it is not run twice",),
+    ),
+    Row(
+        "another run of the workflow found no runner, and the first one's is silent",
+        NOT_STARTED,
+        RUNNING.model_copy(update={"silent_for": 31.0, "queue": BROKEN}),
+        Code.RUNNER_LOST,
+        ("Lost contact with the runner",),
+        False,
     ),
     Row(
         "an agent that goes on without Temporal must still end in time",

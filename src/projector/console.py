@@ -69,6 +69,9 @@ def guarded(app: Callable[..., Any]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _reader_has_gone()
+    except OSError as error:
+        say(f"error: {_one_line(str(error))}: is the disk full, or may this user not write there?")
+        return 4
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # Typer was quicker, and made this of it
             return _reader_has_gone()

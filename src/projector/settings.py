@@ -7,6 +7,7 @@ XDG config folder. The environment is read once, when a program is put together.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -17,6 +18,8 @@ from projector.errors import StatusError
 
 PREFIX: Final = "EXECUTION_STATUS_"
 APPLICATION: Final = "execution-status"
+
+_PASSWORD: Final = re.compile(r"//[^/@]*@")
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -65,8 +68,9 @@ class StoreSettings(BaseSettings):
         if not separator:
             return Path(self.store).expanduser()
         if scheme != "sqlite" or not rest.startswith("/") or rest == "/":
+            shown = _PASSWORD.sub("//***@", self.store)
             raise SettingsRejected(
-                f"the event store '{self.store}' cannot be used: name an SQLite file, as sqlite:///relative/file.db, "
+                f"the event store '{shown}' cannot be used: name an SQLite file, as sqlite:///relative/file.db, "
                 "sqlite:////absolute/file.db or a path"
             )
         return Path(rest[1:]).expanduser()

@@ -7,6 +7,7 @@ Whatever it raises ends up in the outcome; nothing that an agent does can raise 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -65,6 +66,7 @@ class AgentRun:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._stopping = threading.Event()
+        self._pid = os.getpid()
         self.outcome: Future[Outcome] = Future()
         self.progress = Heartbeat()
         self._thread = threading.Thread(target=self._main, name=f"agent-{task.execution_id}"[:60], daemon=True)
@@ -94,6 +96,11 @@ class AgentRun:
         if self._driver is not None:
             self._driver.cancel()
 
+    def _end_if_forked(self) -> None:
+        """End a process that the agent forked and that raises: the loop that it would take down is its parent's too."""
+        if os.getpid() != self._pid:
+            os._exit(1)
+
     def _main(self) -> None:
         try:
             outcome = asyncio.run(self._drive())
@@ -114,6 +121,7 @@ class AgentRun:
         except asyncio.CancelledError as error:
             outcome = Stopped() if self._stopping.is_set() else Raised(report_failure(error, self._hygiene))
         except BaseException as error:  # an agent may raise anything at all
+            self._end_if_forked()
             outcome = Raised(report_failure(error, self._hygiene, was_stopped=self._stopping.is_set()))
         # Told before the agent is closed and the loop's threads are joined: neither may delay the verdict.
         self.outcome.set_result(outcome)

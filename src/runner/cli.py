@@ -46,8 +46,9 @@ def register(app: typer.Typer) -> None:
     ) -> int:
         """Run agents: serve a queue until SIGTERM or Ctrl-C."""
         try:
-            from projector.settings import load
+            from projector.settings import SettingsRejected, load
             from runner.main import run_runner
+            from runner.misconfigured import tell_misconfigured
             from runner.settings import RunnerSettings
             from runner.startup import split_agent
             from runner.supervising import run_supervised
@@ -58,7 +59,11 @@ def register(app: typer.Typer) -> None:
             return 1
         for name in agent:
             split_agent(name)
-        settings = load(RunnerSettings, agent_queue=queue, store=store, data_dir=data_dir)
+        try:
+            settings = load(RunnerSettings, agent_queue=queue, store=store, data_dir=data_dir)
+        except SettingsRejected as error:
+            tell_misconfigured(error, agent, queue=queue, store=store, data_dir=data_dir)
+            raise
         if supervisor:
             given = {"--queue": queue, "--store": store, "--data-dir": data_dir}
             options = [part for name, value in given.items() if value is not None for part in (name, value)]

@@ -24,7 +24,11 @@ class RunnerSettings(StoreSettings):
     slots: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=100, description="how many agents a runner runs at once"
     )
-    grace: Seconds = Field(default=25.0, description="how long a stopping runner lets its agents finish, in seconds")
+    grace: Seconds = Field(
+        default=25.0,
+        description="how long a stopping runner takes at most, in seconds; its agents have 0.7 of that to finish, and "
+        "the rest to be stopped in",
+    )
     stall_after: Seconds = Field(
         default=3.0,
         description="how long an event loop, an agent's thread or a runner's process may stand still before the "

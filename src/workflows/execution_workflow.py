@@ -8,6 +8,7 @@ holds something that decides sends the signal `reconsider`: the workflow then ha
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
+    from projector.events import EXECUTION_ID_PATTERN
     from projector.execution_status import Phase
     from runner.contracts import (
         ENSURE_THREAD,
@@ -84,6 +86,7 @@ class InvokeAgentExecution:
     @workflow.run
     async def run(self, request: ExecutionInput) -> AgentResult:
         """Return the agent's result; raise ApplicationError of the failure's code, or CancelledError."""
+        _refuse_unless_sound(request)
         error: BaseException | None = None
         result: AgentResult | None = None
         try:
@@ -214,6 +217,20 @@ class InvokeAgentExecution:
             raise cancelled
         stored: Answer = recording.result()
         return stored
+
+
+def _refuse_unless_sound(request: ExecutionInput) -> None:
+    """Fail a workflow that some other client started in a way that the store cannot take. Ours refuses it earlier."""
+    workflow_id = workflow.info().workflow_id
+    if request.execution_id != workflow_id:
+        problem = f"the execution's id is '{request.execution_id}', and the workflow's is '{workflow_id}'"
+    elif not re.fullmatch(EXECUTION_ID_PATTERN, workflow_id):
+        problem = f"'{workflow_id}' is not an execution id"
+    elif request.session_id is not None and not re.fullmatch(EXECUTION_ID_PATTERN, request.session_id):
+        problem = f"'{request.session_id}' is not a session id"
+    else:
+        return
+    raise ApplicationError(problem, type="InputRejected", non_retryable=True)
 
 
 def _outcome(request: ExecutionInput, result: AgentResult, chain: ErrorChain) -> OutcomeRecord:

@@ -39,7 +39,7 @@ def died(case: Case) -> Verdict | None:
             death = RunnerDeath.model_validate(link.detail)
         except ValidationError:
             death = RunnerDeath(runner_id="", how=link.message)
-    elif runner is not None and evidence.began and (case.timeout == "HEARTBEAT" or case.is_refused or case.asks_again):
+    elif runner is not None and evidence.began and (case.lost_sight or case.asks_again):
         how = runner.error.message if runner.error else "its process ended"
         was_told = runner.state == "stopped"
         death = RunnerDeath(runner_id=runner.runner_id, how=how, was_told=was_told, last_words=runner.last_words)
@@ -57,12 +57,14 @@ def died(case: Case) -> Verdict | None:
 def goes_on(case: Case) -> Verdict | None:
     """Temporal has given the attempt up, or has handed it out twice; the runner that has the lease is at work."""
     evidence = case.evidence
-    if not evidence.began or not (case.timeout == "HEARTBEAT" or case.is_refused):
+    if not evidence.began or not case.lost_sight:
         return None
     patience = max(evidence.timeouts.heartbeat * GOES_ON, LEAST_PATIENCE)
     if evidence.silent_for is None or evidence.silent_for > patience or evidence.is_overdue:
         return None
-    lost = "Temporal handed the execution out again" if case.is_refused else "Temporal lost contact with the runner"
+    lost = "Temporal lost contact with the runner"
+    if case.timeout != "HEARTBEAT":
+        lost = "Temporal handed the execution out again"
     return Undecided(
         f"{lost}, but runner {evidence.runner_id} goes on with it: its result will be taken from the store", patience
     )
@@ -91,9 +93,9 @@ def mismatched(case: Case) -> Verdict | None:
 def not_started(case: Case) -> Verdict | None:
     """Nobody took it: schedule-to-start struck, or a startup failure has outlasted its grace."""
     evidence = case.evidence
-    if case.timeout != "SCHEDULE_TO_START" and not (
-        case.asks_again and evidence.may_stop_waiting and not evidence.began
-    ):
+    if evidence.began:  # a run that was to do it again found no runner: nothing is said about the one that does it
+        return None
+    if case.timeout != "SCHEDULE_TO_START" and not (case.asks_again and evidence.may_stop_waiting):
         return None
     seconds = in_seconds(evidence.timeouts.schedule_to_start)
     state = evidence.queue or QueueState(kind="unknown", reason="")
@@ -114,7 +116,7 @@ def not_started(case: Case) -> Verdict | None:
 
 def went_silent(case: Case) -> Verdict | None:
     """Heartbeats stopped, or the attempt that has the lease does not go on."""
-    if case.timeout != "HEARTBEAT" and not case.is_refused:
+    if not case.lost_sight:
         return None
     evidence = case.evidence
     seconds = in_seconds(evidence.timeouts.heartbeat)

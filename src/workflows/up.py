@@ -49,7 +49,12 @@ async def installation(settings: OrchestratorSettings) -> AsyncIterator[Installa
     Raises StoreError, SettingsRejected, EngineUnreachable, InputRejected when another one runs on the data folder.
     """
     async with AsyncExitStack() as stack:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputRejected(
+                f"the data folder {settings.data_dir} cannot be made: {error.strerror}; choose another --data-dir"
+            ) from error
         stack.enter_context(_only_one(settings.data_dir))
         store = await asyncio.to_thread(open_store, settings, hygiene_from_environment())
         stack.callback(store.close)

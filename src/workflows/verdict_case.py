@@ -32,6 +32,12 @@ class Case(NamedTuple):
         return any(link.kind == "application" and link.type == ATTEMPT_REFUSED for link in self.links)
 
     @property
+    def lost_sight(self) -> bool:
+        """Whether Temporal gave up on an attempt, or on another run of an execution that has one, without its word."""
+        is_another_run = self.timeout == "SCHEDULE_TO_START" and self.evidence.began
+        return self.timeout == "HEARTBEAT" or self.is_refused or is_another_run
+
+    @property
     def asks_again(self) -> bool:
         """Whether nothing ended: somebody saw that the store may hold what decides."""
         return len(self.links) == 1 and self.links[0].type == RECONSIDER

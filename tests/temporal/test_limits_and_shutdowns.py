@@ -20,6 +20,7 @@ from projector.execution_status import ExecutionStatus, Phase
 from projector.queries import Queries
 from runner.contracts import ENSURE_THREAD, EXECUTE_AGENT, WORKFLOW, Thread, ThreadRequest
 from tests.temporal.harness import GRACE, Harness, agent, failure_of
+from tests.temporal.operators import reset
 
 BRIEF: Final = Timeouts(schedule_to_start=30, heartbeat=2, start_to_close=1.5)
 ROOMY: Final = Timeouts(schedule_to_start=30, heartbeat=2, start_to_close=90)
@@ -170,3 +171,50 @@ async def test_a_workflow_that_another_client_started_has_its_whole_history_too(
         "found in the hold",
     )
     assert isinstance(first, ExecutionRequested)
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "changed"),
+    [
+        ("a twin", {"execution_id": "a twin"}),
+        ("a-twin", {"execution_id": "the-other-twin"}),
+        ("a-smuggler", {"execution_id": "a-smuggler", "session_id": "../../crew"}),
+    ],
+    ids=["an id with a space", "another execution's id", "a session that leads elsewhere"],
+)
+async def test_a_workflow_that_another_client_started_badly_is_refused_at_once(
+    ship: Harness, workflow_id: str, changed: dict[str, str]
+) -> None:
+    request = {"agent": agent("says_nothing"), "task_queue": ship.settings.agent_queue, **changed}
+    workflow = await ship.temporal.start_workflow(
+        WORKFLOW, request, id=workflow_id, task_queue=ship.settings.orchestrator_queue
+    )
+
+    with pytest.raises(WorkflowFailureError):
+        async with asyncio.timeout(10):
+            await workflow.result()
+    assert await ship.history("the-other-twin") == []
+    assert not (ship.folder / "crew").exists()
+
+
+async def test_an_agent_at_work_is_not_failed_because_another_run_finds_no_slot(bare: Harness) -> None:
+    limits = Timeouts(schedule_to_start=3, heartbeat=2, start_to_close=60)
+    async with bare.runner(agent("is_silent"), queue="one-berth", extra={"EXECUTION_STATUS_SLOTS": "1"}):
+        execution_id = await bare.start("is_silent", "8", queue="one-berth", timeouts=limits)
+        await bare.until_event(execution_id, ToolCallStarted)
+        await reset(bare.temporal, execution_id)
+        status = await bare.end(execution_id)
+
+    assert (status.phase, status.output) == (Phase.COMPLETED, "the fog has lifted")
+    assert status.recovered
+
+
+async def test_a_runner_whose_settings_cannot_be_read_is_the_reason_of_those_that_wait(bare: Harness) -> None:
+    execution_id = await bare.start("says_nothing", queue="bad-stars", timeouts=ROOMY)
+    broken = {"EXECUTION_STATUS_SLOTS": "abc"}
+    async with bare.starting_runner(agent("says_nothing"), queue="bad-stars", extra=broken) as runner:
+        assert await runner.exits() == 4
+    failure = failure_of(await bare.end(execution_id))
+
+    assert failure.code == "E101"
+    assert "EXECUTION_STATUS_SLOTS='abc' cannot be used" in failure.message

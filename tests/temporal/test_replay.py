@@ -24,8 +24,9 @@ NAMES: Final = [path.stem for path in HISTORIES]
 async def _replay(recorded: str) -> None:
     # Without workflow_failure_exception_types: with it the SDK's replayer hangs on a history that does not fit.
     replayer = Replayer(workflows=[InvokeAgentExecution], data_converter=pydantic_data_converter)
+    started = json.loads(recorded)["events"][0]["workflowExecutionStartedEventAttributes"]
     async with asyncio.timeout(20):
-        await replayer.replay_workflow(WorkflowHistory.from_json("recorded", recorded))
+        await replayer.replay_workflow(WorkflowHistory.from_json(started["workflowId"], recorded))
 
 
 def test_each_way_for_an_execution_to_end_is_recorded() -> None:

@@ -16,6 +16,7 @@ from tests.classifier_table import (
     ASKED,
     BROKEN,
     CANCELLED,
+    NOT_STARTED,
     REFUSED,
     RUNNING,
     SENT,
@@ -114,7 +115,9 @@ def test_an_agent_that_failed_before_the_request_reached_it_has_failed() -> None
     assert verdict.code == Code.AGENT_FAILED
 
 
-@pytest.mark.parametrize("chain", [SILENT, REFUSED], ids=["lost", "handed out again"])
+@pytest.mark.parametrize(
+    "chain", [SILENT, REFUSED, NOT_STARTED], ids=["lost", "handed out again", "handed out again to nobody"]
+)
 @pytest.mark.parametrize(("heartbeat", "silent_for"), [(30, 17.9), (2, 1.4)])
 def test_a_runner_that_stored_something_lately_is_at_work_whatever_temporal_says(
     chain: ErrorChain, heartbeat: float, silent_for: float
