@@ -183,7 +183,7 @@ async def test_a_workflow_that_starts_although_its_execution_has_failed_runs_not
     before = await ship.history(execution_id)
     request = {"execution_id": execution_id, "agent": agent("blunderer"), "task_queue": ship.settings.agent_queue}
     again = await ship.temporal.start_workflow(
-        "InvokeAgentExecution", request, id="cli-late-again", task_queue=ship.settings.orchestrator_queue
+        "InvokeAgentExecution", request, id=execution_id, task_queue=ship.settings.orchestrator_queue
     )
     await again.result()
 
