@@ -180,6 +180,7 @@ async def test_a_workflow_that_starts_although_its_execution_has_failed_runs_not
     """As when the client's start was accepted, and the answer lost."""
     execution_id = await ship.start("says_nothing", execution_id="cli-late")
     ended = await ship.end(execution_id)
+    await ship.workflow(execution_id).result()
     before = await ship.history(execution_id)
     request = {"execution_id": execution_id, "agent": agent("blunderer"), "task_queue": ship.settings.agent_queue}
     again = await ship.temporal.start_workflow(
