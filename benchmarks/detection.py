@@ -23,9 +23,9 @@ from projector.queries import Queries
 from projector.streams import StatusChange, follow
 from runner.contracts import WORKFLOW, ExecutionInput
 from workflows.client import ExecutionClient
-from workflows.demo import forget_surroundings
-from workflows.demo_runners import DemoRunners, RunnerOrder
-from workflows.demo_scenarios import (
+from workflows.demonstration.demo import forget_surroundings
+from workflows.demonstration.demo_runners import DemoRunners, RunnerOrder
+from workflows.demonstration.demo_scenarios import (
     BLOCKING_AGENT,
     BROKEN_AGENT,
     FILE_AGENT,
@@ -35,7 +35,7 @@ from workflows.demo_scenarios import (
     Strike,
     time_of,
 )
-from workflows.demonstration import Demonstration, Outcome, seconds_words
+from workflows.demonstration.demonstration import Demonstration, Outcome, seconds_words
 from workflows.settings import OrchestratorSettings
 from workflows.up import Installation, installation
 

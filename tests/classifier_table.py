@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from projector.catalogue import Code
 from projector.events import Timeouts
 from projector.failures import Cause, ErrorReport
-from workflows.error_link import ErrorChain, ErrorLink
-from workflows.evidence import Evidence, RunnerFact
-from workflows.queue_state import QueueKind, QueueState
+from workflows.queues.queue_state import QueueKind, QueueState
+from workflows.verdict.error_link import ErrorChain, ErrorLink
+from workflows.verdict.evidence import Evidence, RunnerFact
 
 
 def activity(

@@ -15,7 +15,7 @@ from runner.agent import Agent, AgentTask
 from runner.attempt import Attempt, AttemptTools, fail
 from runner.beating import beat_until
 from runner.contracts import ENSURE_THREAD, EXECUTE_AGENT, AgentRequest, AgentResult, Thread, ThreadRequest
-from runner.failure_report import report_failure
+from runner.errors.failure_report import report_failure
 from runner.threads import prepare_thread
 
 

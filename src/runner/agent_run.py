@@ -23,7 +23,7 @@ from projector.hygiene import Hygiene
 from runner.agent import Agent, AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
 from runner.contracts import RESULT_LIMIT, Heartbeat
 from runner.emitter import Emitter
-from runner.failure_report import report_failure
+from runner.errors.failure_report import report_failure
 
 CLOSING_PATIENCE: Final = 1.0
 """How long an agent may take to close after its result or failure, in seconds."""

@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
             from runner.misconfigured import tell_misconfigured
             from runner.settings import RunnerSettings
             from runner.startup import split_agent
-            from runner.supervising import run_supervised
+            from runner.supervision.supervising import run_supervised
             from runner.ties import Ties, new_mark
         except Exception:
             # A broken installation: nothing of ours can be relied on, so the block is made by hand.

@@ -34,7 +34,7 @@ from projector.logs import configure_logging
 from projector.opening import open_store
 from projector.redaction import Redactor
 from runner.agent import Agent
-from runner.failure_report import report_failure
+from runner.errors.failure_report import report_failure
 from runner.link import STOPPING, Link, StageReached
 from runner.settings import RunnerSettings
 from runner.startup import import_agent, likely_causes, startup_failure_block

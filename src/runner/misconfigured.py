@@ -11,7 +11,7 @@ from projector.envelope import NewEvent, runner_stream
 from projector.events import RunnerStartupFailed
 from projector.opening import hygiene_from_environment, open_store
 from projector.settings import PREFIX, StoreSettings, load
-from runner.failure_report import report_failure
+from runner.errors.failure_report import report_failure
 from runner.settings import RunnerSettings
 from runner.startup import likely_causes
 from runner.ties import new_mark, runner_id_of

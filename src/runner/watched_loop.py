@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
-from runner.thread_stack import ThreadStack, thread_stack
+from runner.errors.thread_stack import ThreadStack, thread_stack
 
 TOLD_AGAIN: Final = 30.0
 """Seconds after which a stall that lasts is another one, if it is at another place by then."""

@@ -189,7 +189,7 @@ def reconcile(
     as_json: Json = False,
 ) -> int:
     """Compare open executions with Temporal, and write the ends that no workflow could."""
-    from workflows.reconcile_command import reconcile as run_reconciler
+    from workflows.reconciliation.reconcile_command import reconcile as run_reconciler
 
     settings = _settings(store=store, data_dir=data_dir)
     _log(verbose=False)
@@ -217,7 +217,7 @@ def demo(
     ] = None,
 ) -> int:
     """Show each kind of failure, live, on a Temporal of its own."""
-    from workflows.demo import demonstrate
+    from workflows.demonstration.demo import demonstrate
 
     _log(verbose=False)
     return run(demonstrate(data_dir))

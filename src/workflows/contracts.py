@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from projector.events import Timeouts
 from projector.execution_status import Phase
 from runner.contracts import ExecutionInput
-from workflows.error_link import ErrorChain
+from workflows.verdict.error_link import ErrorChain
 
 RECORD_START: Final = "record_start"
 RECORD_THREAD: Final = "record_thread"

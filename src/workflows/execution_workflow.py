@@ -43,8 +43,8 @@ with workflow.unsafe.imports_passed_through():
         ThreadRecord,
         VerdictRecord,
     )
-    from workflows.error_chain import error_chain
-    from workflows.error_link import ErrorChain, ErrorLink
+    from workflows.verdict.error_chain import error_chain
+    from workflows.verdict.error_link import ErrorChain, ErrorLink
 
 THREAD_START_TO_CLOSE: Final = timedelta(seconds=30)
 THREAD_HEARTBEAT: Final = timedelta(seconds=10)

@@ -21,19 +21,19 @@ from projector.event_writer import EventWriter
 from projector.live_statuses import LiveStatuses
 from projector.opening import hygiene_from_environment, open_store
 from runner.connection import connect, engine_of
-from workflows.attempt_watch import AttemptWatch
 from workflows.background import Job, running_jobs
 from workflows.client import ExecutionClient
 from workflows.execution_workflow import InvokeAgentExecution
-from workflows.gathering import Gathering
-from workflows.nudges import Nudges
-from workflows.preflight import Preflight
-from workflows.queue_watch import QueueWatch
-from workflows.reconciler import Reconciler
+from workflows.queues.attempt_watch import AttemptWatch
+from workflows.queues.nudges import Nudges
+from workflows.queues.preflight import Preflight
+from workflows.queues.queue_watch import QueueWatch
+from workflows.queues.task_queue import TaskQueues
+from workflows.reconciliation.reconciler import Reconciler
 from workflows.recording import WRITER, Recording
 from workflows.recovery import retry_automatically
 from workflows.settings import OrchestratorSettings
-from workflows.task_queue import TaskQueues
+from workflows.verdict.gathering import Gathering
 
 CACHED_WORKFLOWS: Final = 1000
 STICKY_FOR: Final = timedelta(seconds=2)

@@ -47,10 +47,10 @@ from workflows.contracts import (
     ThreadRecord,
     VerdictRecord,
 )
-from workflows.evidence import Cancelled, Completed, Evidence, Undecided, Verdict
-from workflows.failure_classifier import classify
-from workflows.gathering import Gathering
-from workflows.preflight import Preflight
+from workflows.queues.preflight import Preflight
+from workflows.verdict.evidence import Cancelled, Completed, Evidence, Undecided, Verdict
+from workflows.verdict.failure_classifier import classify
+from workflows.verdict.gathering import Gathering
 
 PATIENCE: Final = 10.0
 """How long one try waits for the store, in seconds; Temporal tries again."""

@@ -20,8 +20,8 @@ from projector.errors import InputRejected
 from projector.opening import hygiene_from_environment, open_store
 from projector.projection_runner import ProjectionRunner
 from runner.connection import ADDRESS_FILE, configured_address, connect
-from runner.supervised_runner import RunnerPlan
-from runner.supervisor import Restarts, Supervisor
+from runner.supervision.supervised_runner import RunnerPlan
+from runner.supervision.supervisor import Restarts, Supervisor
 from workflows.dev_server import dev_server
 from workflows.orchestrator import orchestrating
 from workflows.settings import OrchestratorSettings

@@ -30,8 +30,8 @@ from projector.failures import ErrorReport
 from projector.live_statuses import LiveStatuses
 from tests.tables import project
 from tests.temporal.harness import Harness, failure_of
-from workflows.attempt_watch import SETTLE, SETTLE_OF_THE_DEAD, AttemptWatch
-from workflows.nudges import Nudges
+from workflows.queues.attempt_watch import SETTLE, SETTLE_OF_THE_DEAD, AttemptWatch
+from workflows.queues.nudges import Nudges
 
 PATIENT: Final = Timeouts(schedule_to_start=60, heartbeat=60, start_to_close=120)
 BUSY: Final = timedelta(seconds=2)

@@ -25,10 +25,10 @@ from tests.histories import new, news
 from tests.temporal.harness import HEALTHY_QUEUE, Harness
 from workflows.contracts import StartRecord
 from workflows.dev_server import dev_server
-from workflows.gathering import Gathering
-from workflows.preflight import Preflight
+from workflows.queues.preflight import Preflight
+from workflows.queues.task_queue import TaskQueues
 from workflows.recording import Recording
-from workflows.task_queue import TaskQueues
+from workflows.verdict.gathering import Gathering
 
 MOST: Final = 0.1
 """By how much a start may be held up, in seconds."""

@@ -33,10 +33,10 @@ from projector.streams import StatusChange
 from runner.connection import connect
 from tests.histories import AWAITED, QUEUE, REQUESTED, STARTED
 from tests.temporal.harness import Harness, agent, failure_of
-from workflows.nudges import Nudges
 from workflows.orchestrator import orchestrating
-from workflows.queue_watch import MOST_TOLD, QueueWatch
-from workflows.task_queue import TaskQueues
+from workflows.queues.nudges import Nudges
+from workflows.queues.queue_watch import MOST_TOLD, QueueWatch
+from workflows.queues.task_queue import TaskQueues
 
 GRACE: Final = 2.0
 BUSY: Final = 1.0

@@ -49,10 +49,10 @@ from tests.temporal.operators import pause, reset, unpause
 from tests.temporal.processes import command, program, until
 from workflows.dev_server import find_binary
 from workflows.orchestrator import orchestrating
-from workflows.reconcile_report import ReconcileReport
-from workflows.reconciler import Reconciler
-from workflows.workflow_conditions import fails_now
-from workflows.workflow_reader import WorkflowReader
+from workflows.reconciliation.reconcile_report import ReconcileReport
+from workflows.reconciliation.reconciler import Reconciler
+from workflows.reconciliation.workflow_conditions import fails_now
+from workflows.reconciliation.workflow_reader import WorkflowReader
 
 PATIENT: Final = Timeouts(schedule_to_start=60, heartbeat=5, start_to_close=120)
 NEVER: Final = 86_400.0

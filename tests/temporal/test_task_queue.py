@@ -27,8 +27,8 @@ from tests.temporal.harness import Harness
 from tests.temporal.quay import DEPLOYMENT, Docker, docked
 from workflows.dev_server import dev_server, find_binary
 from workflows.execution_workflow import InvokeAgentExecution
-from workflows.queue_state import WorkerFact
-from workflows.task_queue import TaskQueues
+from workflows.queues.queue_state import WorkerFact
+from workflows.queues.task_queue import TaskQueues
 
 PATIENCE: Final = 5.0
 """How long Temporal may take in these tests, in seconds."""

@@ -13,10 +13,10 @@ from projector.catalogue import CATALOGUE, Code
 from projector.failures import Cause, ErrorReport, Failure
 from tests.classifier_table import RUNNING, WAITING, activity, application, timeout
 from tests.strategies import models, texts
-from workflows.closed_workflows import judge_closed, judge_missing, judge_stuck
-from workflows.error_link import ErrorLink, LinkKind
-from workflows.evidence import Cancelled, Completed, Evidence, Undecided
-from workflows.workflow_facts import Closing, TaskFact, TaskFailure, WorkflowFacts, WorkflowState
+from workflows.reconciliation.closed_workflows import judge_closed, judge_missing, judge_stuck
+from workflows.reconciliation.workflow_facts import Closing, TaskFact, TaskFailure, WorkflowFacts, WorkflowState
+from workflows.verdict.error_link import ErrorLink, LinkKind
+from workflows.verdict.evidence import Cancelled, Completed, Evidence, Undecided
 
 AT: Final = datetime(2030, 5, 17, 6, 0, 9, tzinfo=UTC)
 FOG: Final = Closing(reason="fog in the channel", identity="harbour-master@pier-4")

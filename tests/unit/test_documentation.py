@@ -19,8 +19,8 @@ from projector.events import EVENT_TYPES
 from projector.settings import PREFIX
 from runner.agent import AgentTask, Message, Result, Step, ToolCall, ToolResult, is_agent
 from workflows.cli import app
-from workflows.failure_classifier import _RULES
 from workflows.settings import OrchestratorSettings
+from workflows.verdict.failure_classifier import _RULES
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference.md"

@@ -21,8 +21,8 @@ from temporalio.exceptions import (
 )
 
 from tests.hostile import HOSTILE
-from workflows.error_chain import MOST_LINKS, error_chain
-from workflows.error_link import ErrorLink
+from workflows.verdict.error_chain import MOST_LINKS, error_chain
+from workflows.verdict.error_link import ErrorLink
 
 
 def linked(*errors: BaseException) -> BaseException:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from runner.agent import ConfigurationError, ProviderUnavailable
-from runner.cause_chain import chain
-from runner.error_kind import kind_of, retry_after
+from runner.errors.cause_chain import chain
+from runner.errors.error_kind import kind_of, retry_after
 
 
 def foreign(module: str, name: str, *bases: type[Exception], **attributes: Any) -> Exception:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import runner
-from runner.error_stack import stack_text
+from runner.errors.error_stack import stack_text
 from tests.hostile import HOSTILE
 
 

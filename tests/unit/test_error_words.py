@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from runner.error_words import explanation, type_name
+from runner.errors.error_words import explanation, type_name
 
 
 class HelmError(Exception):

@@ -30,10 +30,10 @@ from tests.classifier_table import (
     timeout,
 )
 from tests.strategies import causes, json_values, models, reports, texts
-from workflows.error_link import ErrorChain, ErrorLink
-from workflows.evidence import Cancelled, Completed, Evidence, RunnerFact, Undecided
-from workflows.failure_classifier import classify
-from workflows.queue_state import QueueKind, QueueState
+from workflows.queues.queue_state import QueueKind, QueueState
+from workflows.verdict.error_link import ErrorChain, ErrorLink
+from workflows.verdict.evidence import Cancelled, Completed, Evidence, RunnerFact, Undecided
+from workflows.verdict.failure_classifier import classify
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -218,7 +218,7 @@ def test_a_rule_that_is_wrong_does_not_cost_the_execution_its_verdict(monkeypatc
     def wrong(case: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("workflows.failure_classifier._RULES", (wrong,))
+    monkeypatch.setattr("workflows.verdict.failure_classifier._RULES", (wrong,))
     verdict = classify((ErrorLink(kind="application", type="Reef", message="we struck it"),), Evidence())
     assert isinstance(verdict, Failure)
     assert (verdict.code, str(verdict.cause)) == ("E999", "ZeroDivisionError: the classifier itself failed")

@@ -17,7 +17,7 @@ from projector.failures import ErrorReport
 from projector.hygiene import Cleaned, Hygiene
 from projector.redaction import Redactor
 from runner.agent import ProviderUnavailable
-from runner.failure_report import report_failure
+from runner.errors.failure_report import report_failure
 from tests.hostile import HOSTILE
 
 PASSWORD = "correct-horse-battery-staple"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.last_words import LastWords
+from runner.supervision.last_words import LastWords
 
 PATIENCE = 10.0
 

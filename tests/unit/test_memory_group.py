@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from runner.memory_group import MemoryGroup
+from runner.supervision.memory_group import MemoryGroup
 
 PID: Final = 4711
 V1: Final = "9:name=systemd:/\n4:memory:{}\n0::/elsewhere\n"

@@ -7,9 +7,9 @@ import pytest
 from projector.events import RunnerExited
 from projector.hygiene import STACK_LIMIT, Hygiene
 from projector.redaction import Redactor
-from runner.obituary import Circumstances, Obituary, obituary, shutdown_report
-from runner.process_end import ProcessEnd, last_error, prove_out_of_memory
 from runner.startup import startup_failure_block
+from runner.supervision.obituary import Circumstances, Obituary, obituary, shutdown_report
+from runner.supervision.process_end import ProcessEnd, last_error, prove_out_of_memory
 from tests.made_up_secrets import MIXED
 
 TRACEBACK = """\

@@ -11,7 +11,7 @@ import pytest
 from projector.failures import Cause
 from projector.projections.runners import Runner, RunnerState
 from tests.histories import DAWN
-from workflows.queue_state import QueueKind, QueueState, WorkerFact, is_proof, judge_queue
+from workflows.queues.queue_state import QueueKind, QueueState, WorkerFact, is_proof, judge_queue
 
 NOON: Final = DAWN + timedelta(hours=6)
 QUEUE: Final = "lighthouses"

@@ -8,8 +8,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from runner import stack_dump
-from runner.stack_dump import StackDump, read_dump
+from runner.supervision import stack_dump
+from runner.supervision.stack_dump import StackDump, read_dump
 
 IDLE = """\
 Thread 0x00007f67854f46c0 (most recent call first):

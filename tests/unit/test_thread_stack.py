@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runner.thread_stack import ThreadStack, thread_stack
+from runner.errors.thread_stack import ThreadStack, thread_stack
 
 PASSPHRASE = "correct-horse-battery-staple"
 

@@ -11,7 +11,7 @@ from projector.events import ConditionCleared, ConditionKind, ConditionObserved
 from projector.execution_status import Condition, ExecutionStatus
 from projector.failures import Cause
 from tests.classifier_table import application
-from workflows.workflow_conditions import (
+from workflows.reconciliation.workflow_conditions import (
     ACTIVITY_PAUSED,
     OBSERVER,
     PAUSED,
@@ -24,7 +24,7 @@ from workflows.workflow_conditions import (
     stuck_cause,
     stuck_since,
 )
-from workflows.workflow_facts import PauseFact, TaskFact, TaskFailure, WorkflowFacts
+from workflows.reconciliation.workflow_facts import PauseFact, TaskFact, TaskFailure, WorkflowFacts
 
 NOON: Final = datetime(2030, 5, 17, 12, 0, tzinfo=UTC)
 BUG: Final = TaskFailure(

@@ -1,0 +1,1 @@
+"""Reads whatever an agent raises, and makes a report of it."""

@@ -1,0 +1,1 @@
+"""The parent of a runner: starts it, watches it, and reports how it ended."""

@@ -1,0 +1,1 @@
+"""Shows each kind of failure, live."""

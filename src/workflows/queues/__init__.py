@@ -1,0 +1,1 @@
+"""Watches: who polls a queue, and what those that wait are told."""

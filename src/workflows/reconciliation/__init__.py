@@ -1,0 +1,1 @@
+"""Compares open executions with Temporal, and writes what no workflow could."""

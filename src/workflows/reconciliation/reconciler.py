@@ -1,0 +1,327 @@
+"""Compares the executions that the store holds open with Temporal, and writes what no code of a workflow could.
+
+Led by the store, not by Temporal's lists: what is open there is asked about here, one workflow at a time. Any number of
+reconcilers may run. An end has one id, and everything else is appended at the version at which it was decided, so two
+that see the same write it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from projector.engines.sqlite import SqliteEventStore
+from projector.envelope import NewEvent, RecordedEvent, execution_stream
+from projector.errors import StatusError, StoreUnavailable, VersionConflict
+from projector.event_store import ANY, exactly
+from projector.event_writer import EventWriter
+from projector.events import (
+    AnyEvent,
+    ConditionObserved,
+    ExecutionRequested,
+    ExecutionStarted,
+    RunnerAwaited,
+    Timeouts,
+    WritableEvent,
+)
+from projector.execution_status import ExecutionStatus, fold
+from projector.live_statuses import LiveStatuses
+from projector.rendering.describing_events import describe
+from runner.connection import engine_of
+from workflows.reconciliation.closed_workflows import judge_closed, judge_missing, judge_stuck
+from workflows.reconciliation.orphans import free_orphans
+from workflows.reconciliation.reconcile_report import ReconcileReport, Trouble, Written
+from workflows.reconciliation.workflow_conditions import (
+    OBSERVER,
+    changes,
+    due_conditions,
+    elsewhere_since,
+    fails_now,
+    known_elsewhere,
+    must_ask_why,
+    stuck_cause,
+    stuck_since,
+)
+from workflows.reconciliation.workflow_facts import TaskFailure, WorkflowFacts
+from workflows.reconciliation.workflow_reader import WorkflowReader
+from workflows.recording import end_of, record_end
+from workflows.settings import OrchestratorSettings
+from workflows.verdict.evidence import Evidence, Undecided, Verdict
+from workflows.verdict.gathering import Gathering
+
+WRITER: Final = OBSERVER
+AT_ONCE: Final = 16
+"""How many executions are compared at the same time."""
+PATIENCE: Final = 10.0
+"""How long one append waits for the store, in seconds; the next pass tries again."""
+TRIES: Final = 5
+"""How often something is decided anew when the execution moves meanwhile, until the next pass."""
+
+log = structlog.get_logger("reconciler")
+
+
+Tell = Callable[[ReconcileReport], None]
+
+
+@dataclass(slots=True)
+class _Case:
+    """One execution in one pass: its status when Temporal was asked, what Temporal said, and what was written."""
+
+    before: ExecutionStatus
+    facts: WorkflowFacts | None
+    written: list[Written] = field(default_factory=list)
+
+    @property
+    def execution_id(self) -> str:
+        return self.before.execution_id
+
+    @property
+    def stream(self) -> str:
+        return execution_stream(self.execution_id)
+
+
+class Reconciler:
+    """Reconciles one store with one Temporal."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: SqliteEventStore,
+        writer: EventWriter,
+        live: LiveStatuses,
+        settings: OrchestratorSettings,
+    ) -> None:
+        self._client = client
+        self._reader = WorkflowReader(client)
+        self._store = store
+        self._writer = writer
+        self._live = live
+        self._settings = settings
+        self._gathering = Gathering(store, None, startup_grace=settings.startup_grace)
+        self._trouble = ""
+        self._engine = ""
+        self._answers_since: datetime | None = None
+
+    async def run(self, tell: Tell | None = None) -> None:
+        """One pass after the other until it is cancelled; `tell` hears of each.
+
+        Trouble with Temporal, the store or anything else is logged once and outlasted; what `tell` raises is not.
+        """
+        self._answers_since = datetime.now(UTC)
+        while True:
+            try:
+                report = await self.once()
+            except Exception as error:  # whatever it is, the next pass may succeed
+                self._log_trouble(f"{type(error).__name__}: {error}")
+            else:
+                self._log(report)
+                if tell is not None:
+                    tell(report)
+            await asyncio.sleep(self._settings.reconcile_interval)
+
+    async def once(self) -> ReconcileReport:
+        """Compare every open execution once. Raises StoreError when the store cannot be read at all."""
+        await self._live.refresh()
+        statuses = self._live.open_executions()
+        if statuses and not self._engine:
+            with suppress(RPCError):  # it does not answer: each execution will say so
+                self._engine = await engine_of(self._client)
+        room = asyncio.Semaphore(AT_ONCE)
+        silences = 0
+
+        async def one(status: ExecutionStatus) -> list[Written] | Trouble:
+            nonlocal silences
+            async with room:
+                if silences >= AT_ONCE:  # each would be waited for in vain
+                    return Trouble(status.execution_id, "Temporal did not answer about others either")
+                outcome = await self._outlast(status)
+                silences = silences + 1 if isinstance(outcome, Trouble) and outcome.is_silence else 0
+                return outcome
+
+        outcomes = await asyncio.gather(*map(one, statuses))
+        return ReconcileReport(
+            compared=len(statuses),
+            written=tuple(each for outcome in outcomes if isinstance(outcome, list) for each in outcome),
+            troubles=tuple(outcome for outcome in outcomes if isinstance(outcome, Trouble)),
+        )
+
+    async def _outlast(self, status: ExecutionStatus) -> list[Written] | Trouble:
+        try:
+            return await self._compare(status)
+        except RPCError as error:
+            self._answers_since = datetime.now(UTC)
+            return Trouble(status.execution_id, f"Temporal does not answer: {error.message}", is_silence=True)
+        except StatusError as error:
+            return Trouble(status.execution_id, str(error))
+        except Exception as error:  # one execution must not cost the others their verdicts
+            reason = f"{type(error).__name__}: {error}"
+            if reason != self._trouble:
+                log.exception("an execution cannot be reconciled", execution_id=status.execution_id)
+            return Trouble(status.execution_id, reason)
+
+    async def _compare(self, status: ExecutionStatus) -> list[Written]:
+        case = _Case(status, await self._reader.look(status.execution_id))
+        if case.facts is None:
+            await self._missing(case)
+        elif await self._follow(case, case.facts):
+            if case.facts.is_closed:
+                await self._closed(case, case.facts)
+            else:
+                await self._running(case, case.facts)
+        return case.written
+
+    async def _follow(self, case: _Case, facts: WorkflowFacts) -> bool:
+        """Note that another run goes on with the execution; False when that moves too fast for this pass."""
+        known = case.before.run_id
+        if known is None or known == facts.run_id:
+            return True
+        for _ in range(TRIES):
+            status = await self._fresh(case)
+            if status.run_id == facts.run_id or status.phase.is_terminal:
+                return True
+            if status.run_id != known:  # later than what Temporal said
+                return False
+            # The ids are those that the run's own workflow would use, and both together are what it appends when it
+            # begins: a part of a group alone would make the store refuse the whole.
+            noted: list[tuple[str, WritableEvent]] = [
+                (f"{facts.run_id}-started", ExecutionStarted(run_id=facts.run_id, engine=self._engine)),
+                (f"{facts.run_id}-awaited", RunnerAwaited(task_queue=status.task_queue)),
+            ]
+            with suppress(VersionConflict):
+                await self._append(case, status, noted[:1] if facts.is_closed else noted)
+                return True
+        return False
+
+    async def _missing(self, case: _Case) -> None:
+        status, now = case.before, datetime.now(UTC)
+        asked_at = status.requested_at or status.last_event_at or now
+        # Whoever starts it may have had to wait for Temporal, too.
+        unknown_since = max(asked_at, self._answers_since or asked_at)
+        if status.run_id is None and (now - unknown_since).total_seconds() < self._settings.lost_start_after:
+            return
+
+        if status.engine and self._engine and status.engine != self._engine:
+            # Asked of the wrong Temporal, perhaps: that is for people to see before it is anybody's end.
+            await self._show(case, lambda fresh: (known_elsewhere(fresh),))
+            since = elsewhere_since(status)
+            if since is None or (now - since).total_seconds() < self._settings.stuck_after:
+                return
+
+        def judge(evidence: Evidence) -> Verdict:
+            return judge_missing(case.execution_id, evidence, was_started=status.run_id is not None, asked_at=asked_at)
+
+        await self._end(case, judge)
+
+    async def _closed(self, case: _Case, facts: WorkflowFacts) -> None:
+        closing = await self._reader.closing(case.execution_id, facts.run_id)
+        if closing is not None:
+            await self._end(case, lambda evidence: judge_closed(facts, closing, evidence))
+
+    async def _running(self, case: _Case, facts: WorkflowFacts) -> None:
+        failure = None
+        if must_ask_why(facts, case.before):
+            failure = await self._reader.task_failure(case.execution_id, facts.run_id)
+        stood_since = stuck_since(case.before)
+        await self._show(case, lambda fresh: due_conditions(facts, failure, fresh, datetime.now(UTC)))
+        await free_orphans(self._client, case.before, facts, self._live)
+        if stood_since is not None and facts.state == "running":
+            await self._stuck(case, facts, failure, stood_since)
+
+    async def _show(self, case: _Case, due: Callable[[ExecutionStatus], Sequence[ConditionObserved]]) -> None:
+        """Have the execution show the conditions that are due, and no other of ours."""
+        for _ in range(TRIES):
+            status = await self._fresh(case)
+            events = () if status.phase.is_terminal else changes(status, due(status))
+            if not events:
+                return
+            with suppress(VersionConflict):
+                await self._append(case, status, [(f"reconciler-{uuid.uuid4().hex}", event) for event in events])
+                return
+
+    async def _stuck(self, case: _Case, facts: WorkflowFacts, failure: TaskFailure | None, since: datetime) -> None:
+        """It was stuck one pass ago and still is: end it where the store knows how, or when its time is up."""
+        cause = stuck_cause(facts, failure, case.before)
+        if cause is None:
+            return
+        now = datetime.now(UTC)
+        is_over = (now - since).total_seconds() >= self._settings.stuck_after
+        is_due = is_over and fails_now(facts, now) and not facts.agent_is_running
+
+        def judge(evidence: Evidence) -> Verdict:
+            return judge_stuck(facts, failure, cause, evidence, is_due=is_due, since=since)
+
+        await self._end(case, judge)
+
+    async def _end(self, case: _Case, judge: Callable[[Evidence], Verdict]) -> None:
+        """Append the end, unless there is one. What is judged is the whole history: if it grows, it is judged anew."""
+        for left in reversed(range(TRIES)):
+            history = await asyncio.to_thread(self._store.read, case.stream)
+            status = fold(None, history)
+            if status is None or status.phase.is_terminal:
+                return
+            if status.run_id not in (case.before.run_id, case.facts.run_id if case.facts else None):
+                return  # another run has begun since Temporal was asked
+            evidence = await self._evidence(case.execution_id, history)
+            verdict = judge(evidence)
+            if isinstance(verdict, Undecided):
+                return
+            # An agent that nobody waits for may go on and on; one that never began must not begin meanwhile.
+            expect = ANY if evidence.began and not left else exactly(status.version)
+            with suppress(VersionConflict):
+                standing = await record_end(
+                    self._writer, case.execution_id, end_of(verdict), expect=expect, writer_name=WRITER
+                )
+                case.written.append(_written(case, standing))
+                return
+
+    async def _evidence(self, execution_id: str, history: Sequence[RecordedEvent]) -> Evidence:
+        asked = next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
+        return await self._gathering.about(
+            execution_id,
+            history,
+            task_queue=asked.task_queue if asked else "",
+            timeouts=asked.timeouts if asked else Timeouts(),
+        )
+
+    async def _fresh(self, case: _Case) -> ExecutionStatus:
+        later = await asyncio.to_thread(self._store.read, case.stream, after=case.before.version)
+        return fold(case.before, later) or case.before
+
+    async def _append(self, case: _Case, status: ExecutionStatus, events: Sequence[tuple[str, WritableEvent]]) -> None:
+        now = datetime.now(UTC)
+        new = [NewEvent(id=event_id, time=now, writer=WRITER, event=event) for event_id, event in events]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                appended = await self._writer.append(case.stream, new, exactly(status.version))
+        except TimeoutError:
+            raise StoreUnavailable(f"the store could not take an event within {PATIENCE:g} s") from None
+        if appended.is_new:
+            case.written += [_written(case, record.event) for record in appended.records]
+
+    def _log(self, report: ReconcileReport) -> None:
+        for each in report.written:
+            log.info("written", execution_id=each.execution_id, event_type=each.type, said=each.said)
+        if not report.troubles:
+            self._trouble = ""
+            return
+        first = report.troubles[0]
+        self._log_trouble(first.reason, execution_id=first.execution_id, count=len(report.troubles))
+
+    def _log_trouble(self, reason: str, **about: object) -> None:
+        """Say it once, and again when it is another."""
+        if reason != self._trouble:
+            log.warning("executions cannot be compared with Temporal", reason=reason, **about)
+        self._trouble = reason
+
+
+def _written(case: _Case, event: AnyEvent) -> Written:
+    return Written(case.execution_id, type(event).__name__, describe(event))

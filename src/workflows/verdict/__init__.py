@@ -1,0 +1,1 @@
+"""Judges: what Temporal says and what the store knows → one verdict."""
