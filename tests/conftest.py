@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("tests.contract.event_store_contract")
+pytest.register_assert_rewrite("tests.contract.event_store_contract", "tests.dirt", "tests.temporal.reconciling")
 
 # A property is true or false, not slow: on a busy machine one example may take any time.
 settings.register_profile("house", deadline=None, print_blob=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
-from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from projector.bounds import LONGEST_POLL, SHORTEST
 from projector.console import print_json, run, say
 from projector.errors import InputRejected
 
@@ -262,7 +262,7 @@ def rebuild(
 
 def project(
     poll_interval: Annotated[
-        float | None, typer.Option(min=0.001, max=3600, help="How often to look for new events, in seconds.")
+        float | None, typer.Option(min=SHORTEST, max=LONGEST_POLL, help="How often to look for new events, in seconds.")
     ] = None,
     store: Store = None,
     data_dir: DataDir = None,
@@ -272,8 +272,6 @@ def project(
     from projector.projecting import project_until_told
     from projector.settings import StoreSettings, load
 
-    if poll_interval is not None and isnan(poll_interval):  # the one number that neither bound refuses
-        raise InputRejected("nan is not a time to wait: give --poll-interval in seconds")
     settings = load(StoreSettings, store=store, data_dir=data_dir, poll_interval=poll_interval)
     _log(verbose)
     run(project_until_told(settings, say))

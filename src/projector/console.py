@@ -21,6 +21,7 @@ from projector.errors import StatusError
 Answer = TypeVar("Answer")
 
 INTERRUPTED: Final = 130
+NO_OUTPUT: Final = 4
 _CORE: Final = "temporalio.bridge.temporal_sdk_bridge"
 
 
@@ -52,6 +53,10 @@ def is_plain() -> bool:
 
 def guarded(app: Callable[..., Any]) -> int:
     """Run a Typer application; returns the exit code. Every refusal becomes one line on stderr, never a traceback."""
+    _open_what_is_closed()
+    if sys.stdout is None:
+        say("error: standard output is closed, so there is no place for an answer: leave it open, or use > /dev/null")
+        return NO_OUTPUT
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character still gets its line
@@ -71,7 +76,8 @@ def guarded(app: Callable[..., Any]) -> int:
         return _reader_has_gone()
     except OSError as error:
         say(f"error: {_one_line(str(error))}: is the disk full, or may this user not write there?")
-        return 4
+        _let_go_of_stdout()
+        return NO_OUTPUT
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # Typer was quicker, and made this of it
             return _reader_has_gone()
@@ -93,9 +99,30 @@ def leave(code: int) -> NoReturn:
 
 
 def _reader_has_gone() -> int:
-    """End quietly, as when the reader is `head`. Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    """End quietly, as when the reader is `head`."""
+    _let_go_of_stdout()
     return 0
+
+
+def _let_go_of_stdout() -> None:
+    """What could not be written goes nowhere: Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
+def _open_what_is_closed() -> None:
+    """Give a process that was started without stdin or stderr one that leads nowhere; stdin cannot be read.
+
+    A closed descriptor goes to the next file that is opened: messages could end up in the store. And where Python has
+    no stderr, what is printed for it goes to stdout.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(opened, number)
+            os.set_inheritable(number, True)
+            if opened != number:
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _one_line(text: str) -> str:

@@ -14,7 +14,8 @@
     └── Conflict                 the history has moved on                            exit code 2
         ├── VersionConflict      the stream is not at the expected version
         ├── ExecutionExists      the id is taken
-        └── ExecutionEnded       the execution has its verdict already
+        ├── ExecutionEnded       the execution has its verdict already
+        └── AlreadyRetried       another execution repeats it already
 
 A message names what happened, why, and what to do next; it is the only text that a person sees.
 """
@@ -118,3 +119,15 @@ class ExecutionEnded(Conflict):
         super().__init__(f"execution '{execution_id}' has already ended: it is {phase}")
         self.execution_id = execution_id
         self.phase = phase
+
+
+class AlreadyRetried(Conflict):
+    """The execution was already retried, and `--again` was not given."""
+
+    def __init__(self, execution_id: str, retried_as: str) -> None:
+        super().__init__(
+            f"execution '{execution_id}' was already retried as '{retried_as}': look at it with `execution-status show "
+            f"{retried_as}`, or say --again to run '{execution_id}' once more"
+        )
+        self.execution_id = execution_id
+        self.retried_as = retried_as

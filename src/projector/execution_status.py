@@ -16,10 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final, assert_never
-
-from pydantic import BaseModel, ConfigDict
 
 from projector.envelope import RecordedEvent, execution_id_of, role_of
 from projector.errors import ExecutionEnded, ExecutionNotFound
@@ -53,6 +50,24 @@ from projector.events import (
     Unreadable,
 )
 from projector.failures import Failure
+from projector.status_parts import Condition, MessagePreview, Part, Phase, Progress, ToolInFlight
+
+__all__ = [
+    "LAST_MESSAGES",
+    "MESSAGE_PREVIEW",
+    "NAME_PREVIEW",
+    "STACK_PREVIEW",
+    "TOOLS_IN_FLIGHT",
+    "Condition",
+    "ExecutionStatus",
+    "MessagePreview",
+    "Phase",
+    "Progress",
+    "ToolInFlight",
+    "decide_cancellation",
+    "evolve",
+    "fold",
+]
 
 LAST_MESSAGES: Final = 5
 """How many of the last messages a status keeps."""
@@ -66,65 +81,7 @@ TOOLS_IN_FLIGHT: Final = 16
 """How many unanswered tool calls a status keeps; the oldest goes first."""
 
 
-class Phase(StrEnum):
-    """Where an execution stands; the last three are the end."""
-
-    PENDING = "PENDING"
-    IN_PROGRESS = "IN_PROGRESS"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing can change it any more."""
-        return self in _TERMINAL
-
-
-_TERMINAL: Final = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED})
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Condition(_Part):
-    """Why the execution is not moving although it has not ended.
-
-    `observer` is the kind of process that saw it, empty for what the fold itself found.
-    """
-
-    kind: ConditionKind
-    reason: str
-    since: datetime
-    observer: str = ""
-    stack: str = ""
-
-
-class ToolInFlight(_Part):
-    """A tool call that has not been answered."""
-
-    tool: str
-    call_id: str
-    since: datetime
-
-
-class MessagePreview(_Part):
-    """The beginning of one of the last messages."""
-
-    role: str
-    text: str
-
-
-class Progress(_Part):
-    """How far the agent said it was, in units of its own."""
-
-    done: float | None
-    total: float | None
-    note: str
-
-
-class ExecutionStatus(_Part):
+class ExecutionStatus(Part):
     """The aggregate. Every field is bounded; a failure is there if and only if the phase is FAILED."""
 
     execution_id: str

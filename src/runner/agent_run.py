@@ -97,7 +97,7 @@ class AgentRun:
             self._driver.cancel()
 
     def _end_if_forked(self) -> None:
-        """End a process that the agent forked and that raises: the loop that it would take down is its parent's too."""
+        """End a process that the agent forked and that comes back out of its code: the loop is its parent's too."""
         if os.getpid() != self._pid:
             os._exit(1)
 
@@ -121,8 +121,8 @@ class AgentRun:
         except asyncio.CancelledError as error:
             outcome = Stopped() if self._stopping.is_set() else Raised(report_failure(error, self._hygiene))
         except BaseException as error:  # an agent may raise anything at all
-            self._end_if_forked()
             outcome = Raised(report_failure(error, self._hygiene, was_stopped=self._stopping.is_set()))
+        self._end_if_forked()
         # Told before the agent is closed and the loop's threads are joined: neither may delay the verdict.
         self.outcome.set_result(outcome)
         await _close(steps)
@@ -130,6 +130,7 @@ class AgentRun:
 
     async def _consume(self, steps: AsyncIterator[Step]) -> Outcome:
         async for step in steps:
+            self._end_if_forked()
             if isinstance(step, Result):
                 return self._accept(step.output)
             await self._emitter.emit(self._event(step))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
+from projector.bounds import LONGEST
 from projector.events import Timeouts
 from projector.settings import Seconds, StoreSettings
+
+_AT_MOST: Final = f"at most {LONGEST:,} (10 years)"
 
 
 class RunnerSettings(StoreSettings):
@@ -16,11 +19,13 @@ class RunnerSettings(StoreSettings):
     agent_queue: Annotated[str, Field(min_length=1, max_length=200)] = Field(
         default="agent-runner", description="the Temporal task queue on which runners wait for work"
     )
-    schedule_to_start: Seconds = Field(default=60.0, description="how long an execution waits for a runner, in seconds")
-    heartbeat_timeout: Seconds = Field(
-        default=30.0, description="how long a runner may be silent before it counts as lost, in seconds"
+    schedule_to_start: Seconds = Field(
+        default=60.0, description=f"how long an execution waits for a runner, in seconds, {_AT_MOST}"
     )
-    start_to_close: Seconds = Field(default=600.0, description="how long an agent may run, in seconds")
+    heartbeat_timeout: Seconds = Field(
+        default=30.0, description=f"how long a runner may be silent before it counts as lost, in seconds, {_AT_MOST}"
+    )
+    start_to_close: Seconds = Field(default=600.0, description=f"how long an agent may run, in seconds, {_AT_MOST}")
     slots: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=100, description="how many agents a runner runs at once"
     )

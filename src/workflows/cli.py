@@ -13,6 +13,7 @@ import typer
 
 import projector.cli
 import runner.cli
+from projector.bounds import LONGEST, SHORTEST
 from projector.console import guarded, leave, print_json, run, say
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Store = Annotated[str | None, typer.Option(help="The event store, as a URL or pa
 DataDir = Annotated[str | None, typer.Option(help="The data folder.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 ExecutionId = Annotated[str, typer.Argument(help="The execution's id.")]
-Positive = Annotated[float | None, typer.Option(min=0.001, max=31_536_000, help="In seconds.")]
+Positive = Annotated[float | None, typer.Option(min=SHORTEST, max=LONGEST, help="In seconds.")]
 
 
 @app.command(rich_help_panel="Start and stop")
@@ -138,12 +139,15 @@ def retry(
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most, the newest; all when absent.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which those are.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Retry them without asking.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also if this one was already retried; a group leaves those out.")
+    ] = False,
     store: Store = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
     """Start one that has ended, or each of a group that failed, anew with the same agent, input and session."""
-    from workflows.retry_command import Group, check_retry, retry_group
+    from workflows.retry_command import Group, check_retry, retry_group, retry_one
 
     group = Group(
         code=code,
@@ -155,12 +159,12 @@ def retry(
         dry_run=dry_run,
         yes=yes,
     )
-    check_retry(execution_id, group)
+    check_retry(execution_id, group, again=again)
     settings = _settings(store=store, data_dir=data_dir)
     with _client(settings) as client:
         if execution_id is None:
             return retry_group(settings, client, group, as_json=as_json)
-        started = run(client.retry(execution_id))
+        started = run(retry_one(client, execution_id, again=again))
     _warn_of_secrets(started)
     _print_id(started, as_json=as_json)
     return 0

@@ -10,9 +10,9 @@ from runner.contracts import INPUT_LIMIT
 
 
 def read_input(given: str) -> str:
-    """The text. Raises InputRejected for a file that is absent, not readable, too large or not UTF-8."""
+    """The text. Raises InputRejected for what is absent, not readable, too large or not UTF-8."""
     if given == "-":
-        return _decoded(sys.stdin.buffer.read(INPUT_LIMIT + 1), "standard input")
+        return _decoded(_standard_input(), "standard input")
     if not given.startswith("@"):
         return given
     path = Path(given[1:])
@@ -21,6 +21,15 @@ def read_input(given: str) -> str:
             return _decoded(file.read(INPUT_LIMIT + 1), f"the input file {path}")
     except OSError as error:
         raise InputRejected(f"the input file {path} cannot be read: {error.strerror}") from None
+
+
+def _standard_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read(INPUT_LIMIT + 1)
+    except OSError as error:  # among others where it was closed
+        raise InputRejected(
+            f"standard input cannot be read: {error.strerror}; pipe the input into it, or give it as text or @file"
+        ) from None
 
 
 def _decoded(content: bytes, where: str) -> str:

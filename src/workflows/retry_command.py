@@ -1,4 +1,7 @@
-"""The command that runs a whole group of failed executions again: it looks, asks, and starts them one by one.
+"""The command that runs executions again: one, or a whole group of those that failed.
+
+One that was already retried is run once more only for somebody who says so: its agent may have done its work by now.
+Of a group those are left out. The command looks, asks, and starts the others one by one.
 
 Results go to stdout. The question, and what it is about, go to stderr, so that it may be asked also of those who pipe
 the results into a file.
@@ -13,13 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from projector.console import print_json, run, say
-from projector.errors import InputRejected, StatusError
+from projector.errors import AlreadyRetried, InputRejected, StatusError
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
 from projector.moments import moment_of
 from projector.query_commands import fresh_queries
 from projector.settings import StoreSettings
-from workflows.client import ExecutionClient
+from workflows.client import ExecutionClient, StartedExecution
 from workflows.recovery import retry_unnamed
 
 COLUMNS = ("id", "age", "agent", "message")
@@ -57,7 +60,7 @@ class Group:
         )
 
 
-def check_retry(execution_id: str | None, group: Group) -> None:
+def check_retry(execution_id: str | None, group: Group, *, again: bool = False) -> None:
     """Refuse to guess whether one execution is meant or a group. Raises InputRejected."""
     if execution_id is None and not group.is_named:
         raise InputRejected("name what to retry: the id of one execution, or a group by --code or --category")
@@ -65,6 +68,23 @@ def check_retry(execution_id: str | None, group: Group) -> None:
         raise InputRejected(
             f"'{execution_id}' is one execution, and the other options choose from a group: give the one or the others"
         )
+    if execution_id is None and again:
+        raise InputRejected(
+            "--again is for one execution, since a group leaves out those that were already retried: name that one's id"
+        )
+
+
+async def retry_one(client: ExecutionClient, execution_id: str, *, again: bool) -> StartedExecution:
+    """Run one that has ended again.
+
+    Raises AlreadyRetried unless `again` is said, and what `ExecutionClient.retry` raises.
+    """
+    status = await client.status(execution_id)
+    if status is not None and status.retried_as is not None:
+        if not again:
+            raise AlreadyRetried(execution_id, status.retried_as)
+        say(f"'{execution_id}' was already retried as '{status.retried_as}': this is one more")
+    return await client.retry(execution_id)
 
 
 def retry_group(settings: StoreSettings, client: ExecutionClient, group: Group, *, as_json: bool) -> int:

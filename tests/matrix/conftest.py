@@ -14,8 +14,8 @@ import pytest
 
 from tests.matrix.cell import Outcome
 from tests.matrix.cells import CUT, WHOLE
-from tests.matrix.plays import Play
-from tests.matrix.scene import Scene
+from tests.matrix.scene import Play, Scene
+from tests.surroundings import ours_alone
 from tests.temporal.harness import Harness, installed
 
 AT_ONCE: Final = int(os.environ.get("MATRIX_AT_ONCE", "4"))
@@ -45,14 +45,7 @@ def _chosen(config: pytest.Config) -> dict[str, tuple[object, Play]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever this shell is set up for must not lead to another store or another Temporal."""
-    nothing = tmp_path_factory.mktemp("settings") / "none.toml"
-    nothing.touch()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("EXECUTION_STATUS_", "TEMPORAL_"))]:
-            patch.delenv(name)
-        patch.setenv("EXECUTION_STATUS_CONFIG", str(nothing))
-        patch.setenv("TEMPORAL_CONFIG_FILE", str(nothing))
+    with ours_alone(tmp_path_factory.mktemp("settings")):
         yield
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -72,6 +72,15 @@ class Scene:
                 await started.says("serves queue")
             yield started
 
+    @asynccontextmanager
+    async def runner_unless_waiting(self) -> AsyncIterator[None]:
+        """A runner, unless the execution is to wait for one."""
+        if self.cell.stage is Stage.WAITING:
+            yield
+            return
+        async with self.runner():
+            yield
+
     async def start(self) -> None:
         """Start the execution."""
         request = ExecutionRequest(
@@ -136,6 +145,12 @@ class Scene:
             tuple(record.type for record in self.history),
             trouble,
         )
+
+
+Play = Callable[[Scene], Awaitable[ExecutionStatus]]
+"""How a fault is brought about: it takes a scene to its end and returns the status there. It lets the fault strike when
+the execution is at its stage, and says so with `strike()`. Faults are real: processes are killed, servers are stopped,
+locks are held."""
 
 
 def _ended(status: ExecutionStatus | None) -> str:

@@ -51,10 +51,20 @@ def test_a_list_is_newest_first_with_a_reason_for_every_execution_that_has_one(f
     assert "degraded: event 6 (KrakenSighted) cannot be read" in said[TORN_LOGBOOK]
 
 
-def test_a_piped_list_cuts_nothing_and_has_no_colour(fleet: CommandLine) -> None:
+def test_a_piped_list_has_no_colour_and_bounds_its_reasons(fleet: CommandLine) -> None:
     ended = fleet("list", "--code", "E401")
-    assert LONG_MESSAGE in ended.out
+    head, *rows = ended.out.splitlines()
+    begin = head.index("REASON")
+    reasons = {row.split()[0]: row[begin:] for row in rows}
     assert "\x1b" not in ended.out
+    assert reasons[MASQUERADE].startswith("E401 ValueError: [bold red]all is well[/]")
+    assert reasons[MASQUERADE].endswith("…") and 190 < len(reasons[MASQUERADE]) <= 200
+    assert reasons[WRECK] == "E401 ValueError: the lead line parted", "what fits is left as it is"
+
+
+@pytest.mark.parametrize("command", ["list", "failures"])
+def test_as_json_a_reason_is_whole(fleet: CommandLine, command: str) -> None:
+    assert any(LONG_MESSAGE in line["message"] for line in fleet(command, "--json").lines if line["message"])
 
 
 @pytest.mark.parametrize(

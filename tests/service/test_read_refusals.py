@@ -189,8 +189,6 @@ def test_a_file_that_is_no_store_of_ours_is_named_and_left_as_it_is(
 @pytest.mark.parametrize(
     ("store", "words"),
     [
-        ("postgresql://harbour/events", "name an SQLite file"),
-        ("sqlite://", "name an SQLite file"),
         ("s" * 5000, "cannot be reached"),
         ("/dev/null", "is an empty file, not an event store"),
     ],
@@ -203,6 +201,48 @@ def test_a_place_that_can_hold_no_store_is_named(
     assert is_refused(alone(*command, "--store", store), NO_STORE, words)
 
 
+@pytest.mark.parametrize("store", ["postgresql://me:hunter2secret@harbour/events", "sqlite://"])
+@pytest.mark.parametrize("command", [("list",), ("watch",)], ids=" ".join)
+def test_a_store_that_is_no_file_is_refused_without_its_password(
+    fleet: CommandLine, command: tuple[str, ...], store: str
+) -> None:
+    for ended, code, place in (
+        (fleet(*command, "--store", store), USAGE, "--store '"),
+        (fleet(*command, EXECUTION_STATUS_STORE=store), NO_STORE, "EXECUTION_STATUS_STORE='"),
+    ):
+        assert is_refused(ended, code, place, "cannot be used: name an SQLite file")
+        assert "hunter2secret" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("start", "--agent", "survey:agent", "--queue", ""), "--queue is empty"),
+        (("start", "--agent", "survey:agent", "--queue", "q" * 201), "--queue 'qqq"),
+        (("start", "--agent", "survey:agent", "--start-to-close", "1e30"), "'--start-to-close'"),
+        (("start", "--agent", "survey:agent", "--heartbeat-timeout", "nan"), "--heartbeat-timeout"),
+        (("runner", "--agent", "survey:agent", "--queue", ""), "--queue is empty"),
+        (("list", "--store", ""), "--store is empty"),
+        (("up", "--data-dir", ""), "--data-dir is empty"),
+        (("up", "--data-dir", "/dev/null/deep"), "the data folder /dev/null/deep cannot be made: Not a directory"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_an_option_that_becomes_a_setting_is_blamed_by_its_name(
+    alone: CommandLine, arguments: tuple[str, ...], words: str
+) -> None:
+    ended = alone(*arguments)
+    assert is_refused(ended, USAGE, words)
+    assert "EXECUTION_STATUS" not in ended.err
+    assert list(alone.store.parent.iterdir()) == []
+
+
+def test_a_time_of_the_environment_that_is_too_long_is_refused_before_anything_starts(alone: CommandLine) -> None:
+    ended = alone("start", "--agent", "survey:agent", EXECUTION_STATUS_START_TO_CLOSE="1e30")
+    assert is_refused(ended, NO_STORE, "EXECUTION_STATUS_START_TO_CLOSE='1e30'", "less than or equal to 315360000")
+    assert not alone.store.exists()
+
+
 def test_a_setting_that_makes_no_sense_is_named(fleet: CommandLine) -> None:
     ended = fleet("list", EXECUTION_STATUS_LOCK_TIMEOUT="soon")
     assert is_refused(ended, NO_STORE, "EXECUTION_STATUS_LOCK_TIMEOUT='soon'")
@@ -211,7 +251,20 @@ def test_a_setting_that_makes_no_sense_is_named(fleet: CommandLine) -> None:
 def test_a_file_of_settings_that_is_not_one_is_named(fleet: CommandLine, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("store = [\n")
-    assert is_refused(fleet("list", EXECUTION_STATUS_CONFIG=str(config)), NO_STORE, str(config))
+    assert is_refused(fleet("list", EXECUTION_STATUS_CONFIG=str(config)), NO_STORE, str(config), "is not TOML")
+
+    config.write_text("lock_timeout = 'soon'\n")
+    ended = fleet("list", EXECUTION_STATUS_CONFIG=str(config), EXECUTION_STATUS_LOCK_TIMEOUT="20")
+    assert ended.code == 0, "the environment outranks it"
+    config.write_text("poll_interval = 'soon'\n")
+    ended = fleet("list", EXECUTION_STATUS_CONFIG=str(config))
+    assert is_refused(ended, NO_STORE, f"poll_interval = 'soon' in the settings file {config} cannot be used")
+
+
+def test_a_file_of_settings_that_is_named_and_is_not_there_is_missed(fleet: CommandLine, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.toml"
+    ended = fleet("list", EXECUTION_STATUS_CONFIG=str(absent))
+    assert is_refused(ended, NO_STORE, f"the settings file {absent} that EXECUTION_STATUS_CONFIG names is not there")
 
 
 def test_the_option_outranks_the_environment(fleet: CommandLine, tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.surroundings import ours_alone
 from tests.temporal import agents
 from tests.temporal.harness import HEALTHY_QUEUE, Harness, installed
 from tests.temporal.secret_samples import LIGHTHOUSE_KEY
@@ -15,14 +15,7 @@ from tests.temporal.secret_samples import LIGHTHOUSE_KEY
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever this shell is set up for must not lead to another store or another Temporal."""
-    nothing = tmp_path_factory.mktemp("settings") / "none.toml"
-    nothing.touch()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("EXECUTION_STATUS_", "TEMPORAL_"))]:
-            patch.delenv(name)
-        patch.setenv("EXECUTION_STATUS_CONFIG", str(nothing))
-        patch.setenv("TEMPORAL_CONFIG_FILE", str(nothing))
+    with ours_alone(tmp_path_factory.mktemp("settings")):
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from projector.bounds import LONGEST
 from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried
 from projector.execution_status import Phase
 from runner.contracts import INPUT_LIMIT
@@ -85,6 +86,15 @@ async def test_the_input_may_come_from_a_file_or_from_standard_input(ship: Harne
     assert (await ship.end("cli-pipe")).input == "von der Brücke"
 
 
+async def test_the_longest_times_that_are_allowed_can_be_used(ship: Harness) -> None:
+    longest = str(LONGEST)
+    limits = ("--schedule-to-start", longest, "--heartbeat-timeout", longest, "--start-to-close", longest)
+    ended = await start(ship, "--agent", NOTHING, "--id", "cli-patient", *limits)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert (await ship.end("cli-patient")).phase is Phase.COMPLETED
+
+
 async def test_an_id_that_is_taken_is_refused_and_the_first_execution_is_untouched(
     ship: Harness, followed: dict[str, Ended]
 ) -> None:
@@ -109,6 +119,8 @@ REFUSED: Final = (
     (["--schedule-to-start", "0"], "--schedule-to-start"),
     (["--start-to-close", "nan"], "--start-to-close"),
     (["--start-to-close", "1e300"], "--start-to-close"),
+    (["--start-to-close", str(LONGEST + 1)], "--start-to-close"),
+    (["--queue", ""], "--queue is empty"),
 )
 
 

@@ -19,7 +19,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from projector.errors import InputRejected
-from workflows.dev_server import EmbeddedTemporalFailed, dev_server, find_binary
+from workflows.dev_server import dev_server, find_binary
+from workflows.embedded.errors import EmbeddedTemporalFailed
 
 NOBODY_POLLS = "a-queue-that-nobody-polls"
 SHOPPING_LIST = "rope, tar, ship's biscuit\n" * 400
@@ -44,7 +45,8 @@ asyncio.run(hold())
 
 ASKER = """
 import asyncio
-from workflows.dev_server import EmbeddedTemporalMissing, dev_server
+from workflows.dev_server import dev_server
+from workflows.embedded.errors import EmbeddedTemporalMissing
 
 async def ask():
     try:

@@ -120,12 +120,28 @@ async def linked(ship: Harness, old: str, new: str) -> ExecutionStatus:
 # --- one -----------------------------------------------------------------------------------------------------------
 
 
+async def test_one_that_was_already_retried_is_refused_and_its_retry_is_named(ship: Harness, voyage: str) -> None:
+    old = wreck(ship, "twice-shy", voyage)
+    first = (await retry(ship, old)).out.strip()
+    await linked(ship, old, first)
+    before = await head(ship)
+
+    refused(await retry(ship, old), 2, f"'{old}' was already retried as '{first}'", "--again")
+    assert await head(ship) == before
+    shown = await command("show", old, extra=ship.surroundings)
+    assert f"already retried as {first}; once more: `execution-status retry {old} --again`" in shown.out
+
+
 async def test_one_may_be_retried_again_by_somebody_who_asks_for_it(ship: Harness, voyage: str) -> None:
     old = wreck(ship, "once-bitten", voyage)
-    first = (await retry(ship, old)).out.strip()
+    plain = await retry(ship, old, "--again")
+    first = plain.out.strip()
+    assert (plain.code, plain.err) == (0, ""), "there is nothing to say about the first one"
     assert (await linked(ship, old, first)).phase is Phase.COMPLETED
-    second = (await retry(ship, old)).out.strip()
+    again = await retry(ship, old, "--again")
+    second = again.out.strip()
 
+    assert (again.code, again.err) == (0, f"'{old}' was already retried as '{first}': this is one more\n")
     assert (await linked(ship, old, second)).phase is Phase.COMPLETED
     assert first != second
     assert (await ship.status(first)).auto_retry == 0
@@ -318,6 +334,7 @@ USAGE: Final[tuple[tuple[list[str], str], ...]] = (
     (["--code", "E101", "--until", "-1h"], "'-1h' is not a time"),
     (["--code", "E101", "--since", "1h", "--until", "2h"], "nothing can have ended in that time"),
     (["--code", "E101", "--limit", "0"], "--limit"),
+    (["--code", "E101", "--again"], "--again is for one execution"),
 )
 
 

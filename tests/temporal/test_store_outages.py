@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
-import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +18,7 @@ from temporalio.client import WorkflowExecutionStatus
 from projector.envelope import RecordedEvent
 from projector.events import AttemptFinished, MessageAppended, TerminalEvent, ToolCallStarted
 from projector.execution_status import ExecutionStatus, Phase
+from tests.temporal.faults import disk_full_for, locked
 from tests.temporal.harness import Harness, agent
 from tests.temporal.processes import until
 from workflows.contracts import RECORD_OUTCOME
@@ -51,17 +50,6 @@ class Survived:
         return cls(ended_meanwhile, status, await harness.history(execution_id), description.status)
 
 
-@contextmanager
-def _locked(store: Path) -> Iterator[None]:
-    """Hold the store's lock against every other writer."""
-    connection = sqlite3.connect(store, isolation_level=None)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-        yield
-    finally:
-        connection.close()
-
-
 async def _verdict_is_due(harness: Harness, execution_id: str) -> None:
     """Wait until an orchestrator has begun to record the outcome."""
     async with asyncio.timeout(PATIENCE):
@@ -85,7 +73,7 @@ async def _locked_by_another_program(bare: Harness) -> tuple[Survived, Survived]
         sail = harness.settings.store_path.with_name("a sail")
         ids = [await harness.start(name, str(sail)) for name in ("waits_for_a_file", "keeps_watch")]
         await asyncio.gather(*(harness.until_event(execution_id, ToolCallStarted) for execution_id in ids))
-        with _locked(harness.settings.store_path):
+        with locked(harness.settings.store_path):
             sail.touch()
             await runner.says("appends wait for the store")
             await _verdict_is_due(harness, ids[1])
@@ -93,17 +81,6 @@ async def _locked_by_another_program(bare: Harness) -> tuple[Survived, Survived]
             meanwhile = [await _has_ended(harness, execution_id) for execution_id in ids]
         talkative, quiet = await asyncio.gather(*map(Survived.of, (harness, harness), ids, meanwhile))
         return talkative, quiet
-
-
-@contextmanager
-def _disk_full_for(pid: int) -> Iterator[None]:
-    """Let no file of this process grow or change."""
-    limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 @contextmanager
@@ -142,7 +119,7 @@ async def _disk_full_and_then_read_only(bare: Harness) -> Survived:
         execution_id = await harness.start("keeps_watch", str(sail))
         await harness.until_event(execution_id, ToolCallStarted)
         with ExitStack() as full, ExitStack() as read_only:
-            full.enter_context(_disk_full_for(orchestrator.pid))
+            full.enter_context(disk_full_for(orchestrator.pid))
             sail.touch()
             await harness.until_event(execution_id, AttemptFinished)
             await _verdict_is_due(harness, execution_id)
@@ -167,7 +144,7 @@ async def _killed_while_it_writes(bare: Harness) -> Survived:
             first.process.send_signal(signal.SIGSTOP)
             sail.touch()
             await harness.until_event(execution_id, AttemptFinished)
-            with _locked(harness.settings.store_path):
+            with locked(harness.settings.store_path):
                 first.process.send_signal(signal.SIGCONT)
                 await _verdict_is_due(harness, execution_id)
                 first.process.kill()

@@ -1,8 +1,7 @@
-"""The aggregate: given a history, when one more event comes, then this is the status."""
+"""The aggregate: given a history, then this is the status, and this can be asked of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,25 +10,15 @@ import pytest
 from projector.errors import ExecutionEnded, ExecutionNotFound
 from projector.events import (
     AnyEvent,
-    AttemptRefused,
     CancellationRequested,
-    ConditionCleared,
     ConditionKind,
     ConditionObserved,
     Event,
-    ExecutionCancelled,
-    ExecutionCompleted,
     ExecutionRequested,
     ExecutionRetried,
     MessageAppended,
-    RunnerExited,
-    RunnerReady,
-    RunnerStarting,
-    RunnerStartupFailed,
-    RunnerStopped,
     ToolCallFinished,
     ToolCallStarted,
-    Unreadable,
 )
 from projector.execution_status import (
     LAST_MESSAGES,
@@ -38,66 +27,26 @@ from projector.execution_status import (
     TOOLS_IN_FLIGHT,
     Condition,
     ExecutionStatus,
-    MessagePreview,
     Phase,
-    Progress,
-    ToolInFlight,
     decide_cancellation,
     evolve,
     fold,
 )
-from projector.failures import ErrorReport
 from tests.histories import (
-    AGROUND,
     ATTEMPT,
     AWAITED,
     COMPLETED,
-    HALFWAY,
-    HEARTBEAT,
     REMARK,
     REQUESTED,
-    RESULT,
     SHIPWRECK,
-    SOUNDED,
     SOUNDING,
-    STARTED,
     SURVEY,
-    THREAD,
     VOYAGE,
     failed,
-    history,
     recorded,
     verdict,
 )
-
-CANCELLED = ExecutionCancelled(reason="the weather turned")
-UNREADABLE = Unreadable(name="TideTurned", stored_version=2, reason="this version does not know the event")
-IDENTITY = {"version", "position", "last_event", "last_event_at"}
-
-
-def given_history(*past: AnyEvent) -> ExecutionStatus:
-    status = fold(None, history(*past))
-    assert status is not None
-    return status
-
-
-def changed_by(event: AnyEvent, *past: AnyEvent) -> dict[str, Any]:
-    """What one more event changes, its own place in the history left out."""
-    before = given_history(*past)
-    after = evolve(before, recorded(event, before.version + 1, attempt=1))
-    return {
-        name: getattr(after, name)
-        for name in ExecutionStatus.model_fields
-        if getattr(after, name) != getattr(before, name) and name not in IDENTITY
-    }
-
-
-def at(version: int) -> Any:
-    """The time of an event of a history."""
-    return recorded(REQUESTED, version).time
-
-
-# --- one event after another ---------------------------------------------------------------------------------------
+from tests.statuses import CANCELLED, UNREADABLE, at, changed_by, given_history
 
 
 def test_no_events_are_no_status() -> None:
@@ -149,207 +98,6 @@ def test_a_long_input_is_kept_as_its_beginning() -> None:
     assert given_history(long).input == ("sound every reef " * 1000)[:MESSAGE_PREVIEW]
 
 
-@pytest.mark.parametrize(
-    ("event", "past", "changes"),
-    [
-        pytest.param(STARTED, [REQUESTED], {"run_id": "run-1"}, id="the workflow starts"),
-        pytest.param(
-            AWAITED,
-            [REQUESTED, STARTED],
-            {
-                "conditions": (
-                    Condition(
-                        kind=ConditionKind.WAITING_FOR_RUNNER,
-                        reason="waiting for a runner on queue 'agent-runner'",
-                        since=at(3),
-                    ),
-                )
-            },
-            id="the work is on the queue",
-        ),
-        pytest.param(
-            THREAD,
-            [REQUESTED, STARTED, AWAITED],
-            {"thread_id": "thread-of-the-reefs", "conditions": ()},
-            id="the thread is prepared, so a runner was there",
-        ),
-        pytest.param(
-            ATTEMPT,
-            [REQUESTED, AWAITED],
-            {
-                "phase": Phase.IN_PROGRESS,
-                "attempt": 1,
-                "runner": ATTEMPT.runner_id,
-                "started_at": at(3),
-                "conditions": (),
-            },
-            id="a runner takes it",
-        ),
-        pytest.param(
-            ATTEMPT,
-            [REQUESTED, ATTEMPT, SOUNDING],
-            {"in_flight_calls": ()},
-            id="a second attempt keeps the time of the first and has no tool in flight",
-        ),
-        pytest.param(
-            REMARK,
-            [REQUESTED, ATTEMPT],
-            {
-                "messages": 1,
-                "events_processed": 1,
-                "last_messages": (MessagePreview(role="assistant", text=REMARK.text),),
-            },
-            id="a message",
-        ),
-        pytest.param(
-            SOUNDING,
-            [REQUESTED, ATTEMPT],
-            {
-                "tool_calls": 1,
-                "events_processed": 1,
-                "in_flight_calls": (ToolInFlight(tool="sound_depth", call_id="call-1", since=at(3)),),
-            },
-            id="a tool is used",
-        ),
-        pytest.param(
-            SOUNDED,
-            [REQUESTED, ATTEMPT, SOUNDING],
-            {"events_processed": 2, "in_flight_calls": ()},
-            id="the tool answers",
-        ),
-        pytest.param(
-            HALFWAY,
-            [REQUESTED, ATTEMPT],
-            {"events_processed": 1, "progress": Progress(done=1, total=2, note="the northern half")},
-            id="progress",
-        ),
-        pytest.param(
-            ConditionObserved(kind=ConditionKind.PAUSED, reason="an operator paused the workflow"),
-            [REQUESTED],
-            {
-                "conditions": (
-                    Condition(
-                        kind=ConditionKind.PAUSED,
-                        reason="an operator paused the workflow",
-                        since=at(2),
-                        observer="runner",
-                    ),
-                )
-            },
-            id="a condition is observed",
-        ),
-        pytest.param(
-            ConditionCleared(kind=ConditionKind.PAUSED),
-            [REQUESTED, ConditionObserved(kind=ConditionKind.PAUSED, reason="lunch")],
-            {"conditions": ()},
-            id="a condition is cleared",
-        ),
-        pytest.param(
-            ConditionCleared(kind=ConditionKind.STALLED),
-            [REQUESTED],
-            {},
-            id="a condition that was not there is cleared",
-        ),
-        pytest.param(
-            CancellationRequested(reason="fog"),
-            [REQUESTED],
-            {"cancellation_requested": True, "cancellation_reason": "fog"},
-            id="somebody asks to stop",
-        ),
-        pytest.param(
-            ExecutionRetried(retried_as="survey-again"),
-            [REQUESTED],
-            {"retried_as": "survey-again"},
-            id="a retry is a link in what it repeats, and changes nothing else",
-        ),
-        pytest.param(
-            AttemptRefused(runner_id="vega:4712", reason="the agent was begun as attempt 1 and is not run twice"),
-            [REQUESTED, ATTEMPT],
-            {},
-            id="a second attempt is refused: the first goes on",
-        ),
-        pytest.param(HEARTBEAT, [REQUESTED, ATTEMPT], {}, id="a heartbeat"),
-        pytest.param(RESULT, [REQUESTED, ATTEMPT], {"attempt_ended_at": at(3)}, id="the attempt finished: not the end"),
-        pytest.param(AGROUND, [REQUESTED, ATTEMPT], {"attempt_ended_at": at(3)}, id="the attempt failed: not the end"),
-        pytest.param(
-            COMPLETED,
-            [REQUESTED, ATTEMPT, SOUNDING],
-            {
-                "phase": Phase.COMPLETED,
-                "finished_at": at(4),
-                "output": {"shallowest": 7},
-                "in_flight_calls": (),
-            },
-            id="the end: completed",
-        ),
-        pytest.param(
-            ExecutionCompleted(output="7", recovered="the runner stored the result before HEARTBEAT timeout"),
-            [REQUESTED],
-            {
-                "phase": Phase.COMPLETED,
-                "finished_at": at(2),
-                "output": "7",
-                "recovered": "the runner stored the result before HEARTBEAT timeout",
-            },
-            id="the end: completed although Temporal lost the answer",
-        ),
-        pytest.param(
-            failed(),
-            [REQUESTED, ATTEMPT, SOUNDING],
-            {"phase": Phase.FAILED, "finished_at": at(4), "failure": verdict()},
-            id="the end: failed, and the tool in flight still says where",
-        ),
-        pytest.param(
-            failed(),
-            [REQUESTED, AWAITED],
-            {"phase": Phase.FAILED, "finished_at": at(3), "failure": verdict(), "conditions": ()},
-            id="the end: failed before it began, and it waits no longer",
-        ),
-        pytest.param(
-            CANCELLED,
-            [REQUESTED],
-            {"phase": Phase.CANCELLED, "finished_at": at(2), "cancellation_reason": CANCELLED.reason},
-            id="the end: cancelled while pending",
-        ),
-        pytest.param(
-            CANCELLED,
-            [REQUESTED, ATTEMPT],
-            {"phase": Phase.CANCELLED, "finished_at": at(3), "cancellation_reason": CANCELLED.reason},
-            id="the end: cancelled while in progress",
-        ),
-        pytest.param(
-            UNREADABLE,
-            [REQUESTED],
-            {
-                "unreadable_events": 1,
-                "conditions": (
-                    Condition(
-                        kind=ConditionKind.DEGRADED,
-                        reason="event 2 (TideTurned) cannot be read: this version does not know the event",
-                        since=at(2),
-                    ),
-                ),
-            },
-            id="an event that cannot be read is counted and shown",
-        ),
-        *(
-            pytest.param(event, [REQUESTED], {}, id=f"a runner's own {type(event).__name__} has no business here")
-            for event in (
-                RunnerStarting(task_queue="agent-runner"),
-                RunnerReady(task_queue="agent-runner"),
-                RunnerStartupFailed(task_queue="agent-runner", stage="import", report=ErrorReport(type="ImportError")),
-                RunnerStopped(),
-                RunnerExited(exit_code=1),
-            )
-        ),
-    ],
-)
-def test_one_more_event_changes_this_and_nothing_else(
-    event: AnyEvent, past: Sequence[AnyEvent], changes: dict[str, Any]
-) -> None:
-    assert changed_by(event, *past) == changes
-
-
 def test_every_event_says_that_it_was_the_last() -> None:
     status = given_history(*VOYAGE[:10])
     assert (status.last_event, status.last_event_at, status.version) == ("HeartbeatRecorded", at(10), 10)
@@ -373,9 +121,6 @@ def test_a_failure_erases_nothing_of_the_conversation() -> None:
     assert after.last_messages == before.last_messages != ()
     assert after.in_flight is not None and after.in_flight.tool == "sound_depth"
     assert after.failure == verdict()
-
-
-# --- conditions, calls and messages --------------------------------------------------------------------------------
 
 
 def test_a_condition_that_is_seen_again_keeps_its_age_and_takes_the_newer_reason() -> None:
@@ -453,9 +198,6 @@ def test_of_too_many_unanswered_calls_the_oldest_are_forgotten() -> None:
     assert status.tool_calls == TOOLS_IN_FLIGHT + 3
 
 
-# --- the end -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("end", [COMPLETED, failed(), CANCELLED], ids=lambda end: type(end).__name__)
 @pytest.mark.parametrize("late", [REQUESTED, ATTEMPT, REMARK, COMPLETED, failed(), CANCELLED, UNREADABLE], ids=type)
 def test_what_comes_after_the_end_is_counted_and_changes_nothing(end: Event, late: AnyEvent) -> None:
@@ -471,9 +213,6 @@ def test_a_retry_after_the_end_is_a_link_and_no_late_event(end: Event) -> None:
 def test_of_several_retries_the_latest_is_shown() -> None:
     status = given_history(REQUESTED, failed(), *(ExecutionRetried(retried_as=f"survey-{n}") for n in (2, 3)))
     assert status.retried_as == "survey-3"
-
-
-# --- decisions -----------------------------------------------------------------------------------------------------
 
 
 def test_a_running_execution_can_be_asked_to_stop() -> None:

@@ -18,6 +18,8 @@ GAP: Final = 2
 """How many columns are between two cells."""
 LEAST_LAST: Final = 20
 """The least width of a last column that is worth reading."""
+MOST_LAST: Final = 200
+"""The most columns of a last one where no terminal sets a bound: a table is for looking over, JSON has it whole."""
 
 
 class Cell(NamedTuple):
@@ -39,11 +41,11 @@ class Printer(Protocol):
     """Prints to stdout, flushed."""
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """One line a row; on a terminal the last column is cut to what fits."""
+        """One line a row. The last column is cut: on a terminal to what fits, elsewhere to MOST_LAST columns."""
         ...
 
     def line(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
-        """One line of a table without end. `widths` are those of all cells but the last, which is cut as in a table."""
+        """One line of a table without end. `widths` are those of all cells but the last, cut on a terminal."""
         ...
 
     def card(self, fields: Sequence[Field]) -> None:
@@ -65,7 +67,7 @@ class PlainPrinter:
         lines = [[cell._replace(text=one_line(cell.text)) for cell in line] for line in (heads, *rows)]
         widths = [max(cell_len(cell.text) for cell in column) for column in zip(*lines, strict=True)][:-1]
         for line in lines:
-            self._print(line, widths)
+            self._print(line, widths, most=MOST_LAST)
         sys.stdout.flush()
 
     def line(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
@@ -83,10 +85,11 @@ class PlainPrinter:
                 print((" " * margin + line).rstrip())
         sys.stdout.flush()
 
-    def _print(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
+    def _print(self, cells: Sequence[Cell], widths: Sequence[int], *, most: int | None = None) -> None:
+        """One line; `most` is the room of the last cell where no terminal says how much there is."""
         *heads, last = cells
         begin = "".join(padded(cell, width) for cell, width in zip(heads, widths, strict=True))
-        room = None if self._width is None else max(self._width - cell_len(begin), LEAST_LAST)
+        room = most if self._width is None else max(self._width - cell_len(begin), LEAST_LAST)
         print((begin + (last.text if room is None else shortened(last.text, room))).rstrip())
 
 

@@ -138,6 +138,10 @@ def _step(before: ExecutionStatus | None, after: ExecutionStatus) -> str:
 
 
 def _retry(status: ExecutionStatus, failure: Failure) -> str:
+    if status.retried_as:
+        return (
+            f"already retried as {status.retried_as}; once more: `execution-status retry {status.execution_id} --again`"
+        )
     command = f"`execution-status retry {status.execution_id}`"
     return f"safe: {command}" if failure.retryable else f"only after a look at what was done already: {command}"
 

@@ -8,10 +8,8 @@ that see the same write it once.
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,29 +18,16 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from projector.engines.sqlite import SqliteEventStore
-from projector.envelope import NewEvent, RecordedEvent, execution_stream
-from projector.errors import StatusError, StoreUnavailable, VersionConflict
-from projector.event_store import ANY, exactly
+from projector.errors import StatusError
 from projector.event_writer import EventWriter
-from projector.events import (
-    AnyEvent,
-    ConditionObserved,
-    ExecutionRequested,
-    ExecutionStarted,
-    RunnerAwaited,
-    Timeouts,
-    WritableEvent,
-)
-from projector.execution_status import ExecutionStatus, fold
+from projector.execution_status import ExecutionStatus
 from projector.live_statuses import LiveStatuses
-from projector.rendering.describing_events import describe
 from runner.connection import engine_of
+from workflows.reconciliation.case import Case, CaseTools
 from workflows.reconciliation.closed_workflows import judge_closed, judge_missing, judge_stuck
 from workflows.reconciliation.orphans import free_orphans
 from workflows.reconciliation.reconcile_report import ReconcileReport, Trouble, Written
 from workflows.reconciliation.workflow_conditions import (
-    OBSERVER,
-    changes,
     due_conditions,
     elsewhere_since,
     fails_now,
@@ -53,40 +38,16 @@ from workflows.reconciliation.workflow_conditions import (
 )
 from workflows.reconciliation.workflow_facts import TaskFailure, WorkflowFacts
 from workflows.reconciliation.workflow_reader import WorkflowReader
-from workflows.recording import end_of, record_end
 from workflows.settings import OrchestratorSettings
-from workflows.verdict.evidence import Evidence, Undecided, Verdict
+from workflows.verdict.evidence import Evidence, Verdict
 from workflows.verdict.gathering import Gathering
 
-WRITER: Final = OBSERVER
 AT_ONCE: Final = 16
 """How many executions are compared at the same time."""
-PATIENCE: Final = 10.0
-"""How long one append waits for the store, in seconds; the next pass tries again."""
-TRIES: Final = 5
-"""How often something is decided anew when the execution moves meanwhile, until the next pass."""
 
 log = structlog.get_logger("reconciler")
 
-
 Tell = Callable[[ReconcileReport], None]
-
-
-@dataclass(slots=True)
-class _Case:
-    """One execution in one pass: its status when Temporal was asked, what Temporal said, and what was written."""
-
-    before: ExecutionStatus
-    facts: WorkflowFacts | None
-    written: list[Written] = field(default_factory=list)
-
-    @property
-    def execution_id(self) -> str:
-        return self.before.execution_id
-
-    @property
-    def stream(self) -> str:
-        return execution_stream(self.execution_id)
 
 
 class Reconciler:
@@ -102,11 +63,10 @@ class Reconciler:
     ) -> None:
         self._client = client
         self._reader = WorkflowReader(client)
-        self._store = store
-        self._writer = writer
         self._live = live
         self._settings = settings
-        self._gathering = Gathering(store, None, startup_grace=settings.startup_grace)
+        gathering = Gathering(store, None, startup_grace=settings.startup_grace)
+        self._tools = CaseTools(store, writer, gathering)
         self._trouble = ""
         self._engine = ""
         self._answers_since: datetime | None = None
@@ -169,39 +129,17 @@ class Reconciler:
             return Trouble(status.execution_id, reason)
 
     async def _compare(self, status: ExecutionStatus) -> list[Written]:
-        case = _Case(status, await self._reader.look(status.execution_id))
+        case = Case(self._tools, status, await self._reader.look(status.execution_id))
         if case.facts is None:
             await self._missing(case)
-        elif await self._follow(case, case.facts):
+        elif await case.follow(case.facts, self._engine):
             if case.facts.is_closed:
                 await self._closed(case, case.facts)
             else:
                 await self._running(case, case.facts)
         return case.written
 
-    async def _follow(self, case: _Case, facts: WorkflowFacts) -> bool:
-        """Note that another run goes on with the execution; False when that moves too fast for this pass."""
-        known = case.before.run_id
-        if known is None or known == facts.run_id:
-            return True
-        for _ in range(TRIES):
-            status = await self._fresh(case)
-            if status.run_id == facts.run_id or status.phase.is_terminal:
-                return True
-            if status.run_id != known:  # later than what Temporal said
-                return False
-            # The ids are those that the run's own workflow would use, and both together are what it appends when it
-            # begins: a part of a group alone would make the store refuse the whole.
-            noted: list[tuple[str, WritableEvent]] = [
-                (f"{facts.run_id}-started", ExecutionStarted(run_id=facts.run_id, engine=self._engine)),
-                (f"{facts.run_id}-awaited", RunnerAwaited(task_queue=status.task_queue)),
-            ]
-            with suppress(VersionConflict):
-                await self._append(case, status, noted[:1] if facts.is_closed else noted)
-                return True
-        return False
-
-    async def _missing(self, case: _Case) -> None:
+    async def _missing(self, case: Case) -> None:
         status, now = case.before, datetime.now(UTC)
         asked_at = status.requested_at or status.last_event_at or now
         # Whoever starts it may have had to wait for Temporal, too.
@@ -211,7 +149,7 @@ class Reconciler:
 
         if status.engine and self._engine and status.engine != self._engine:
             # Asked of the wrong Temporal, perhaps: that is for people to see before it is anybody's end.
-            await self._show(case, lambda fresh: (known_elsewhere(fresh),))
+            await case.show(lambda fresh: (known_elsewhere(fresh),))
             since = elsewhere_since(status)
             if since is None or (now - since).total_seconds() < self._settings.stuck_after:
                 return
@@ -219,35 +157,24 @@ class Reconciler:
         def judge(evidence: Evidence) -> Verdict:
             return judge_missing(case.execution_id, evidence, was_started=status.run_id is not None, asked_at=asked_at)
 
-        await self._end(case, judge)
+        await case.end(judge)
 
-    async def _closed(self, case: _Case, facts: WorkflowFacts) -> None:
+    async def _closed(self, case: Case, facts: WorkflowFacts) -> None:
         closing = await self._reader.closing(case.execution_id, facts.run_id)
         if closing is not None:
-            await self._end(case, lambda evidence: judge_closed(facts, closing, evidence))
+            await case.end(lambda evidence: judge_closed(facts, closing, evidence))
 
-    async def _running(self, case: _Case, facts: WorkflowFacts) -> None:
+    async def _running(self, case: Case, facts: WorkflowFacts) -> None:
         failure = None
         if must_ask_why(facts, case.before):
             failure = await self._reader.task_failure(case.execution_id, facts.run_id)
         stood_since = stuck_since(case.before)
-        await self._show(case, lambda fresh: due_conditions(facts, failure, fresh, datetime.now(UTC)))
+        await case.show(lambda fresh: due_conditions(facts, failure, fresh, datetime.now(UTC)))
         await free_orphans(self._client, case.before, facts, self._live)
         if stood_since is not None and facts.state == "running":
             await self._stuck(case, facts, failure, stood_since)
 
-    async def _show(self, case: _Case, due: Callable[[ExecutionStatus], Sequence[ConditionObserved]]) -> None:
-        """Have the execution show the conditions that are due, and no other of ours."""
-        for _ in range(TRIES):
-            status = await self._fresh(case)
-            events = () if status.phase.is_terminal else changes(status, due(status))
-            if not events:
-                return
-            with suppress(VersionConflict):
-                await self._append(case, status, [(f"reconciler-{uuid.uuid4().hex}", event) for event in events])
-                return
-
-    async def _stuck(self, case: _Case, facts: WorkflowFacts, failure: TaskFailure | None, since: datetime) -> None:
+    async def _stuck(self, case: Case, facts: WorkflowFacts, failure: TaskFailure | None, since: datetime) -> None:
         """It was stuck one pass ago and still is: end it where the store knows how, or when its time is up."""
         cause = stuck_cause(facts, failure, case.before)
         if cause is None:
@@ -259,53 +186,7 @@ class Reconciler:
         def judge(evidence: Evidence) -> Verdict:
             return judge_stuck(facts, failure, cause, evidence, is_due=is_due, since=since)
 
-        await self._end(case, judge)
-
-    async def _end(self, case: _Case, judge: Callable[[Evidence], Verdict]) -> None:
-        """Append the end, unless there is one. What is judged is the whole history: if it grows, it is judged anew."""
-        for left in reversed(range(TRIES)):
-            history = await asyncio.to_thread(self._store.read, case.stream)
-            status = fold(None, history)
-            if status is None or status.phase.is_terminal:
-                return
-            if status.run_id not in (case.before.run_id, case.facts.run_id if case.facts else None):
-                return  # another run has begun since Temporal was asked
-            evidence = await self._evidence(case.execution_id, history)
-            verdict = judge(evidence)
-            if isinstance(verdict, Undecided):
-                return
-            # An agent that nobody waits for may go on and on; one that never began must not begin meanwhile.
-            expect = ANY if evidence.began and not left else exactly(status.version)
-            with suppress(VersionConflict):
-                standing = await record_end(
-                    self._writer, case.execution_id, end_of(verdict), expect=expect, writer_name=WRITER
-                )
-                case.written.append(_written(case, standing))
-                return
-
-    async def _evidence(self, execution_id: str, history: Sequence[RecordedEvent]) -> Evidence:
-        asked = next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
-        return await self._gathering.about(
-            execution_id,
-            history,
-            task_queue=asked.task_queue if asked else "",
-            timeouts=asked.timeouts if asked else Timeouts(),
-        )
-
-    async def _fresh(self, case: _Case) -> ExecutionStatus:
-        later = await asyncio.to_thread(self._store.read, case.stream, after=case.before.version)
-        return fold(case.before, later) or case.before
-
-    async def _append(self, case: _Case, status: ExecutionStatus, events: Sequence[tuple[str, WritableEvent]]) -> None:
-        now = datetime.now(UTC)
-        new = [NewEvent(id=event_id, time=now, writer=WRITER, event=event) for event_id, event in events]
-        try:
-            async with asyncio.timeout(PATIENCE):
-                appended = await self._writer.append(case.stream, new, exactly(status.version))
-        except TimeoutError:
-            raise StoreUnavailable(f"the store could not take an event within {PATIENCE:g} s") from None
-        if appended.is_new:
-            case.written += [_written(case, record.event) for record in appended.records]
+        await case.end(judge)
 
     def _log(self, report: ReconcileReport) -> None:
         for each in report.written:
@@ -321,7 +202,3 @@ class Reconciler:
         if reason != self._trouble:
             log.warning("executions cannot be compared with Temporal", reason=reason, **about)
         self._trouble = reason
-
-
-def _written(case: _Case, event: AnyEvent) -> Written:
-    return Written(case.execution_id, type(event).__name__, describe(event))
