@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("tests.contract.event_store_contract", "tests.dirt", "tests.temporal.reconciling")
+pytest.register_assert_rewrite(
+    "tests.contract.event_store_contract", "tests.dirt", "tests.temporal.reconciling", "tests.temporal.retrying"
+)
 
 # A property is true or false, not slow: on a busy machine one example may take any time.
 settings.register_profile("house", deadline=None, print_blob=True)

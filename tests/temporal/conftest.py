@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,6 +13,8 @@ from tests.surroundings import ours_alone
 from tests.temporal import agents
 from tests.temporal.harness import HEALTHY_QUEUE, Harness, installed
 from tests.temporal.secret_samples import LIGHTHOUSE_KEY
+
+_voyages: Final = count(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +36,9 @@ async def ship(bare: Harness) -> AsyncIterator[Harness]:
     """The installation with a healthy runner, which serves every test agent on the default queue."""
     async with bare.runner(*agents.SERVED, queue=HEALTHY_QUEUE, extra={"LIGHTHOUSE_API_KEY": LIGHTHOUSE_KEY}):
         yield bare
+
+
+@pytest.fixture
+def voyage() -> str:
+    """A session of the test's own, by which its group is told from others."""
+    return f"voyage-{next(_voyages)}"
