@@ -1,14 +1,14 @@
 # Each target sets up .venv by itself: with only Python 3.11 or newer, pip and make, `make demo` and `make test` work.
-# PYTHON=… names the interpreter to set up with; ARGS=… is passed on to the demonstration or to pytest.
+# PYTHON=… names the interpreter to set up with; ARGS=… is passed on to the demonstration, to pytest or to the benchmarks.
 
 unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test matrix figures lint format clean install
+.PHONY: help demo test test-postgres matrix figures bench lint format clean install
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: install ## run each kind of failure, live, on one machine
 	@.venv/bin/execution-status demo $(ARGS)
@@ -16,11 +16,18 @@ demo: install ## run each kind of failure, live, on one machine
 test: lint ## run all checks, then all tests
 	.venv/bin/pytest $(ARGS)
 
+test-postgres: install ## run what needs a store with all of it on PostgreSQL
+	.venv/bin/pytest tests/contract tests/temporal tests/matrix --store postgres $(ARGS)
+
 matrix: install ## let every fault strike in every phase, on real processes
 	.venv/bin/pytest tests/matrix --matrix whole $(ARGS)
 
 figures: install ## measure how soon failures are told, with all timeouts at their defaults: six minutes
 	@.venv/bin/python -m benchmarks.detection
+
+bench: ## measure us and our peers side by side, twenty minutes; ARGS="emit fold --quick" for some of it
+	@requirements/install.sh bench
+	@.venv/bin/python -m benchmarks $(ARGS)
 
 lint: install ## check format, style, types and the arrows between the packages
 	.venv/bin/ruff format --check --quiet .

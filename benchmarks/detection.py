@@ -17,9 +17,8 @@ from typing import Final
 
 from projector.envelope import NewEvent, execution_stream
 from projector.events import ConditionKind, ConditionObserved, ExecutionRequested, RunnerAwaited, Timeouts
-from projector.opening import hygiene_from_environment
+from projector.opening import hygiene_from_environment, open_queries
 from projector.projections.runners import RunnerState
-from projector.queries import Queries
 from projector.streams import StatusChange, follow
 from runner.contracts import WORKFLOW, ExecutionInput
 from workflows.client import ExecutionClient
@@ -94,7 +93,7 @@ class Bench:
         following = asyncio.create_task(self._follow(execution_id))
         async with self._runners.started([RunnerOrder(queue, (BROKEN_AGENT,))]):
             changes = await following
-        async with Queries(self._running.settings.store_path) as queries:
+        async with open_queries(self._running.settings) as queries:
             failed = next(r for r in await queries.runners(queue) if r.state is RunnerState.STARTUP_FAILED)
         fault_at = datetime.fromisoformat(failed.changed_at)
         grace = self._running.settings.startup_grace
@@ -221,7 +220,7 @@ class Bench:
     async def _until_in_tool(self, execution_id: str) -> None:
         async with asyncio.timeout(ENDS_WITHIN):
             while True:
-                async with Queries(self._running.settings.store_path) as queries:
+                async with open_queries(self._running.settings) as queries:
                     page = await queries.executions()
                 if any(status.execution_id == execution_id and status.in_flight for status in page.items):
                     return

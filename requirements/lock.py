@@ -1,19 +1,22 @@
-"""Write locked.txt: every package that a checkout needs, pinned, with the hash of each wheel that may be taken for it.
+"""Write the locks: every package that a checkout needs, pinned, with the hash of each wheel that may be taken for it.
 
-pip itself resolves and looks up, so its own configuration says where; no address gets into the file. One run chooses
-the newest versions that pyproject.toml allows; then one run for each Python and platform names the wheel taken there.
+locked.txt is for all that a checkout does; bench.txt adds what only `make bench` needs, and is resolved on top of the
+first, so that both fit into one .venv. pip itself resolves and looks up, so its own configuration says where; no
+address gets into a file. One run chooses the newest versions that pyproject.toml allows; then one run for each Python
+and platform names the wheel taken there.
 
-    python3 requirements/lock.py
+    python3 requirements/lock.py [locked.txt] [bench.txt]
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +34,36 @@ PLATFORMS = {
 }
 
 
+LOCKED = ROOT / "requirements" / "locked.txt"
+BENCH = ROOT / "requirements" / "bench.txt"
+
+
 def wanted() -> list[str]:
     """What pyproject.toml asks for: to run, to embed Temporal, to develop, to build."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project = _project()
     extras: dict[str, list[str]] = project["project"]["optional-dependencies"]
     groups: dict[str, list[str]] = project["dependency-groups"]
     return [
         *project["project"]["dependencies"],
         *(line for lines in extras.values() for line in lines),
-        *(line for lines in groups.values() for line in lines),
+        *(line for name, lines in groups.items() if name != "bench" for line in lines),
         *project["build-system"]["requires"],
     ]
+
+
+def wanted_for_bench() -> list[str]:
+    """What pyproject.toml asks for beyond that: the peers to measure against."""
+    lines: list[str] = _project()["dependency-groups"]["bench"]
+    return lines
+
+
+def pins_of(lock: Path) -> list[str]:
+    """The pins of a lock, as `name==version`."""
+    return re.findall(r"^\S+==\S+", lock.read_text("utf-8"), re.MULTILINE)
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def report(options: Iterable[str]) -> list[dict[str, Any]]:
@@ -52,14 +74,17 @@ def report(options: Iterable[str]) -> list[dict[str, Any]]:
     return installed
 
 
-def main() -> None:
-    """Resolve, look up, write."""
-    pins = {item["metadata"]["name"]: item["metadata"]["version"] for item in report(wanted())}
+def write(lock: Path, requirements: list[str], beyond: Sequence[str] = ()) -> None:
+    """Resolve, look up, write. The pins of `beyond` are held to, and left out: another lock has them."""
+    held = {pin.partition("==")[0].lower() for pin in beyond}
+    found = report([*requirements, *beyond])
+    pins = {item["metadata"]["name"]: item["metadata"]["version"] for item in found}
+    pins = {name: version for name, version in pins.items() if name.lower() not in held}
     lines = [f"{name}=={version}" for name, version in sorted(pins.items(), key=lambda pin: pin[0].lower())]
     hashes: defaultdict[str, set[str]] = defaultdict(set)
     for python in PYTHONS:
         for platform, tags in PLATFORMS.items():
-            print(f"Python {python} on {platform}", file=sys.stderr)
+            print(f"{lock.name}: Python {python} on {platform}", file=sys.stderr)
             options = [f"--python-version={python}", *(f"--platform={tag}" for tag in tags)]
             options.append(f"--target={ROOT / 'build'}")  # pip insists on a folder, but a dry run writes nothing
             for item in report(["--no-deps", *options, *lines]):
@@ -73,8 +98,16 @@ def main() -> None:
     )
     for line in lines:
         text += " \\\n    ".join([line, *(f"--hash=sha256:{digest}" for digest in sorted(hashes[line]))]) + "\n"
-    (ROOT / "requirements" / "locked.txt").write_text(text, "utf-8")
+    lock.write_text(text, "utf-8")
+
+
+def main(names: Sequence[str]) -> None:
+    """Write the locks of these names, both when there is none."""
+    if not names or LOCKED.name in names:
+        write(LOCKED, wanted())
+    if not names or BENCH.name in names:
+        write(BENCH, wanted_for_bench(), pins_of(LOCKED))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

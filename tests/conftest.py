@@ -14,6 +14,25 @@ settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "sqlite_only(reason): what it tells, in words, there is on SQLite only; left out where --store says so",
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("sqlite_only")
+    if marker is not None and item.config.getoption("--store") == "postgres":
+        pytest.skip(f"on SQLite only: {marker.args[0]}")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the whole suite: pytest reads them before it knows its folders."""
     parser.addoption("--matrix", choices=("cut", "whole"), default="cut", help="which of its cells to play")
+    parser.addoption(
+        "--store",
+        choices=("sqlite", "postgres"),
+        help="the only engine of the event store to test, also where SQLite alone would do; "
+        "by default the contract is tested on both, and the rest on SQLite with a cut of it on PostgreSQL",
+    )

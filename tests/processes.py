@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.store_processes"])
+CONTEXT.set_forkserver_preload(["tests.store_processes", "tests.engines"])
 PATIENCE: Final = 30.0
 """How long a test waits for a child before it fails, in seconds."""
 _NOBODY: Final = 65534

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from projector.engines.ports import StoreEngine
 from projector.engines.sqlite import SqliteEventStore
 from projector.envelope import END_EVENT_ID, NewEvent, execution_stream
 from projector.errors import StoreError, StoreUnavailable
@@ -24,6 +25,7 @@ from projector.redaction import Redactor
 from tests.processes import become_nobody
 
 Open = Callable[[str, float], EventStore]
+OpenEngine = Callable[[str, float], StoreEngine]
 
 
 def open_sqlite(place: str, lock_timeout: float = 30.0) -> SqliteEventStore:
@@ -130,18 +132,18 @@ def append_where_nothing_may_be_written(pipe: Connection, place: str, stream: st
         pipe.send(store.version(stream))
 
 
-def project_to(pipe: Connection, place: str, position: int, batch: int) -> None:
+def project_to(pipe: Connection, open_store: OpenEngine, place: str, position: int, batch: int) -> None:
     """Project until the tables are at this position, and tell it."""
-    with closing(open_sqlite(place)) as store:
-        runner = ProjectionRunner(store, store.datastore, batch=batch)
+    with closing(open_store(place, 30.0)) as store:
+        runner = ProjectionRunner(store, store.database, batch=batch)
         while runner.position < position:
             runner.step()
         pipe.send(runner.position)
 
 
-def append_history_slowly(pipe: Connection, place: str, stream: str, messages: int) -> None:
+def append_history_slowly(pipe: Connection, open_store: Open, place: str, stream: str, messages: int) -> None:
     """Append messages one by one, so that readers see the stream grow, and then the end."""
-    with closing(open_sqlite(place)) as store:
+    with closing(open_store(place, 30.0)) as store:
         for at in range(messages):
             store.append(stream, [_message(f"slow-{at}")])
             time.sleep(0.001)
@@ -167,9 +169,9 @@ def append_until_told(pipe: Connection, open_store: Open, place: str, stream: st
         pipe.send(number)
 
 
-def project_for_ever(pipe: Connection, place: str, batch: int) -> None:
-    """Project until killed."""
-    with closing(open_sqlite(place)) as store:
-        runner = ProjectionRunner(store, store.datastore, batch=batch)
+def project_for_ever(pipe: Connection, open_store: OpenEngine, place: str, batch: int) -> None:
+    """Project until killed, with the lead or without it."""
+    with closing(open_store(place, 30.0)) as store:
+        runner = ProjectionRunner(store, store.database, batch=batch)
         pipe.send("running")
         runner.run(threading.Event(), poll_interval=0.001)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import projector.keeping.commands
 from projector.bounds import LONGEST_POLL, SHORTEST
 from projector.console import print_json, run, say
 from projector.errors import InputRejected
@@ -27,6 +28,10 @@ Since = Annotated[
     str | None,
     typer.Option(help="Only what ended since then: 90s, 30m, 1h or 2d ago, or an ISO date or time.", metavar="WHEN"),
 ]
+Archive = Annotated[
+    str | None,
+    typer.Option("--from-archive", help="Where `archive` has put it: a file, or a folder of such.", metavar="PATH"),
+]
 Limit = Annotated[int, typer.Option(help="How many at most, 1 to 500.")]
 
 
@@ -40,6 +45,7 @@ def register(app: typer.Typer) -> None:
         for command in commands:
             name = "list" if command is list_executions else command.__name__
             app.command(name=name, rich_help_panel=panel)(command)
+    projector.keeping.commands.register(app)
 
 
 def list_executions(
@@ -78,6 +84,7 @@ def list_executions(
 def show(
     execution_id: ExecutionId,
     at: Annotated[int | None, typer.Option(help="As it was after this event.", metavar="VERSION")] = None,
+    from_archive: Archive = None,
     store: Store = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -86,16 +93,16 @@ def show(
     from projector.views import status_view
 
     settings = _settings(store, data_dir)
-    if at is None:
+    if at is None and from_archive is None:
         from projector.query_commands import current_status
 
         status = run(current_status(settings, execution_id))
     else:
-        from projector.opening import open_existing_store
+        from projector.keeping.histories import histories
         from projector.replay import status_at
 
-        with closing(open_existing_store(settings)) as event_store:
-            status = status_at(event_store, execution_id, at)
+        with histories(settings, execution_id, from_archive) as source:
+            status = status_at(source, execution_id, at)
     if as_json:
         print_json(status_view(status))
         return
@@ -108,17 +115,18 @@ def show(
 def events(
     execution_id: ExecutionId,
     after: Annotated[int, typer.Option(help="Only events above this version.", metavar="VERSION")] = 0,
+    from_archive: Archive = None,
     store: Store = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Show the events of one execution."""
-    from projector.opening import open_existing_store
+    from projector.keeping.histories import histories
     from projector.replay import history
     from projector.views import event_view
 
-    with closing(open_existing_store(_settings(store, data_dir))) as event_store:
-        records = history(event_store, execution_id, after=after)
+    with histories(_settings(store, data_dir), execution_id, from_archive) as source:
+        records = history(source, execution_id, after=after)
         if as_json:
             for record in records:
                 print_json(event_view(record))
@@ -132,25 +140,26 @@ def replay(
     execution_id: ExecutionId,
     from_version: Annotated[int, typer.Option("--from", help="The first version to show.", metavar="VERSION")] = 1,
     to_version: Annotated[int | None, typer.Option("--to", help="The last version to show.", metavar="VERSION")] = None,
+    from_archive: Archive = None,
     store: Store = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Show each event of one execution, and what it changed in the status."""
-    from projector.opening import open_existing_store
+    from projector.keeping.histories import histories
     from projector.replay import replay as steps_of
     from projector.replay import status_at
     from projector.views import step_view
 
-    with closing(open_existing_store(_settings(store, data_dir))) as event_store:
-        steps = steps_of(event_store, execution_id, from_version=from_version, to_version=to_version)
+    with histories(_settings(store, data_dir), execution_id, from_archive) as source:
+        steps = steps_of(source, execution_id, from_version=from_version, to_version=to_version)
         if as_json:
             for step in steps:
                 print_json(step_view(step.record, step.status))
             return
         from projector.rendering.histories import print_steps
 
-        print_steps(steps, lambda version: status_at(event_store, execution_id, version))
+        print_steps(steps, lambda version: status_at(source, execution_id, version))
 
 
 def watch(

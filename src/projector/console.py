@@ -35,6 +35,13 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def agrees(question: str) -> bool:
+    """Whether the person at the terminal says yes."""
+    # Not Typer's own: it asks with `input`, which writes to stdout what a terminal on stderr should show.
+    print(f"{question} [y/N]", end=" ", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
     """One JSON value on a line of its own, flushed so that a reader of a pipe sees it at once."""
     text = (

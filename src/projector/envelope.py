@@ -14,6 +14,8 @@ _EXECUTION_ID: Final = re.compile(EXECUTION_ID_PATTERN)
 _EXECUTION: Final = "execution/"
 RUNNER_STREAMS: Final = "runner/"
 """Prefix of the streams in which runners tell about themselves. An id cannot hold a slash, so prefixes never meet."""
+ARCHIVE_LOG: Final = "archive/log"
+"""The stream that tells which executions were taken out of the store, and where they are."""
 
 END_EVENT_ID: Final = "end"
 """The id of every terminal event. Ids are unique in a stream, so the store itself refuses a second verdict."""

@@ -10,10 +10,12 @@
     │   ├── StoreTooNew          a newer version wrote it
     │   ├── StoreDamaged         the file is broken
     │   └── StoreClosed          this program has closed it
+    ├── EventFileError           a backup or an archive cannot be read or written    exit code 4
     ├── EngineUnreachable        Temporal cannot be reached or refuses               exit code 4
     └── Conflict                 the history has moved on                            exit code 2
         ├── VersionConflict      the stream is not at the expected version
         ├── ExecutionExists      the id is taken
+        ├── StoreHasEvents       what was to be restored would be mixed with them
         ├── ExecutionEnded       the execution has its verdict already
         └── AlreadyRetried       another execution repeats it already
 
@@ -42,10 +44,10 @@ class ExecutionNotFound(StatusError):
 
     exit_code = 3
 
-    def __init__(self, execution_id: str) -> None:
-        super().__init__(
-            f"there is no execution '{execution_id}' in this store; `execution-status list` shows those there are"
-        )
+    def __init__(
+        self, execution_id: str, where: str = "in this store; `execution-status list` shows those there are"
+    ) -> None:
+        super().__init__(f"there is no execution '{execution_id}' {where}")
         self.execution_id = execution_id
 
 
@@ -82,6 +84,12 @@ class StoreClosed(StoreError):
     """This program has closed the event store."""
 
 
+class EventFileError(StatusError):
+    """A backup or an archive cannot be read or written."""
+
+    exit_code = 4
+
+
 class EngineUnreachable(StatusError):
     """Temporal cannot be reached, or refuses."""
 
@@ -110,6 +118,17 @@ class ExecutionExists(Conflict):
     def __init__(self, execution_id: str) -> None:
         super().__init__(f"an execution '{execution_id}' exists already: choose another --id, or leave it out")
         self.execution_id = execution_id
+
+
+class StoreHasEvents(Conflict):
+    """The store holds events already, and what was to be restored would be mixed with them."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"the event store {place} holds events already, and a backup is restored only into one that has none: "
+            "name a new one with --store"
+        )
+        self.place = place
 
 
 class ExecutionEnded(Conflict):

@@ -34,11 +34,16 @@ def exactly(version: int) -> Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Events for one stream, stored together or not at all."""
+    """Events for one stream, stored together or not at all.
+
+    `is_told` is False when nobody asks what was stored: an engine may then answer without records, which are costly
+    to make.
+    """
 
     stream: str
     events: tuple[NewEvent, ...]
     expect: Expectation = ANY
+    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class Appended:
 
     records: tuple[RecordedEvent, ...]
     is_new: bool = True
+
+
+STORED_UNTOLD: Final = Appended(())
+"""The answer to an append that nobody is told of."""
 
 
 class EventStore(Protocol):

@@ -1,5 +1,9 @@
 """Appending from asynchronous code: one thread writes, and whatever waits goes into one transaction.
 
+Waking a thread or an event loop costs more than storing an event. So who waits for an answer is told together with
+all others of the same loop, once for each transaction; and events that nobody waits for wake nobody: they are written
+within 20 ms, or with the next that somebody waits for.
+
 A store that cannot serve is tried again until it can or the writer is closed; since appends are idempotent, trying
 again after a lost answer stores one copy. How long to wait for that is the caller's to say.
 """
@@ -7,35 +11,35 @@ again after a lost answer stores one copy. How long to wait for that is the call
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import Final
+from contextlib import suppress
+from itertools import chain
+from typing import Any, Final
 
 import structlog
 
 from projector.envelope import NewEvent
-from projector.errors import StoreUnavailable, VersionConflict
+from projector.errors import StoreUnavailable
+from projector.event_queue import Asked, EventQueue, Mark, Posted, Refused
 from projector.event_store import ANY, Append, Appended, EventStore, Expectation
 
-_MOST_IN_ONE_TRANSACTION: Final = 500
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 
 log = structlog.get_logger("event_writer")
 
-_Waiting = tuple[Append, "Future[Appended]"]
+_Outcome = Appended | Exception
+_Told = tuple["asyncio.Future[Any]", "_Outcome | None"]
 
 
 class EventWriter:
-    """The one thread of a process that appends. Its methods may be called from any thread."""
+    """The one thread of a process that appends. Its methods may be called from any thread and any event loop."""
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._door = threading.Lock()
-        self._closed = False
+        self._queue = EventQueue()
         self._giving_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._thread.start()
@@ -47,76 +51,131 @@ class EventWriter:
         writer was closed before it could serve. Appends of one thread keep their order.
         """
         future: Future[Appended] = Future()
-        with self._door:  # nothing may come after the mark that `close` leaves in the queue
-            if self._closed:
-                future.set_exception(StoreUnavailable("the event writer is closed"))
-            else:
-                self._waiting.put((Append(stream, tuple(events), expect), future))
+        self._ask(Asked(Append(stream, tuple(events), expect), future))
         return future
+
+    def begin(self, stream: str, events: Sequence[NewEvent], expect: Expectation = ANY) -> asyncio.Future[Appended]:
+        """The same as `submit`, with a future of the running event loop. Cancelling it takes nothing back."""
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._ask(Asked(Append(stream, tuple(events), expect), future))
+        return future
+
+    def _ask(self, asked: Asked) -> None:
+        try:
+            self._queue.ask(asked)
+        except StoreUnavailable as error:
+            asked.answer.set_exception(error)
 
     async def append(self, stream: str, events: Sequence[NewEvent], expect: Expectation = ANY) -> Appended:
         """Append without blocking the event loop; see `submit`."""
-        return await asyncio.wrap_future(self.submit(stream, events, expect))
+        return await self.begin(stream, events, expect)
+
+    def post(self, stream: str, event: NewEvent, size: int, refused: Refused) -> bool:
+        """Hand over an event that nobody waits for, of about `size` bytes; returns whether there is room for more.
+
+        It is kept in any case; but who has no more room should wait for `room` before the next one. `refused` is
+        called on the writer's thread should the store refuse the event, and must not raise; events that are posted
+        with the same object are written together. Raises StoreUnavailable when the writer was closed.
+        """
+        return self._queue.post(stream, event, size, refused)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for an event more that nobody waits for."""
+        return not self._queue.is_full
+
+    async def room(self) -> None:
+        """Wait until there is room for more."""
+        await self._queue.room()
+
+    async def written(self) -> None:
+        """Wait until all that was handed over before is on disk, or was refused."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with suppress(StoreUnavailable):  # closed: there is nothing more to come
+            self._queue.ask(Mark(future))
+            await future
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, for `timeout` seconds at most, and end the thread."""
-        with self._door:
-            if self._closed:
-                return
-            self._closed = True
-            self._waiting.put(None)
+        if not self._queue.close():
+            return
         self._thread.join(timeout)
         self._giving_up.set()
         self._thread.join(_LONGEST_PAUSE)
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch, last = self._gather(first)
-            self._write(batch)
-            if last:
-                break
+        while (batch := self._queue.take()) is not None:
+            told: list[_Told] = []
+            self._write([part for part in batch.parts if not isinstance(part, Mark)], told)
+            told += [(part.answer, None) for part in batch.parts if isinstance(part, Mark)]
+            told += [(future, None) for future in self._queue.settle(batch)]
+            _tell(told)
 
-    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
-        batch = [first]
-        while len(batch) < _MOST_IN_ONE_TRANSACTION:
-            try:
-                more = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                return batch, True
-            batch.append(more)
-        return batch, False
-
-    def _write(self, batch: list[_Waiting]) -> None:
+    def _write(self, parts: Sequence[Asked | Posted], told: list[_Told]) -> None:
+        """Write in one transaction; what the event loops are to be told of it goes into `told`."""
+        if not parts:
+            return
+        appends = [part.append for part in parts]
         pause = 0.0
         refusal = StoreUnavailable("the event writer is closed")
         while True:
             if self._giving_up.wait(pause):
-                for _, future in batch:
-                    _fail(future, refusal)
+                for part in parts:
+                    _settle(part, refusal, told)
                 return
             try:
-                outcomes = self._store.append_batch([append for append, _ in batch])
+                outcomes = self._store.append_batch(appends)
                 break
             except StoreUnavailable as error:
                 if not pause:
-                    log.warning("appends wait for the store", waiting=len(batch), reason=str(error))
+                    waiting = sum(len(append.events) for append in appends)
+                    log.warning("appends wait for the store", waiting=waiting, reason=str(error))
                 refusal, pause = error, min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-            except Exception as error:  # one append that cannot be encoded must not fail its neighbours
-                if len(batch) == 1:
-                    _fail(batch[0][1], error)
+            except Exception as error:  # one event that cannot be encoded must not fail its neighbours
+                if len(alone := list(chain.from_iterable(map(_alone, parts)))) == 1:
+                    _settle(parts[0], error, told)
                 else:
-                    for one in batch:
-                        self._write([one])
+                    for part in alone:
+                        self._write([part], told)
                 return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, VersionConflict):
-                _fail(future, outcome)
-            elif future.set_running_or_notify_cancel():
-                future.set_result(outcome)
+        for part, outcome in zip(parts, outcomes, strict=True):
+            _settle(part, outcome, told)
 
 
-def _fail(future: Future[Appended], error: BaseException) -> None:
-    if future.set_running_or_notify_cancel():
-        future.set_exception(error)
+def _alone(part: Asked | Posted) -> Iterable[Asked | Posted]:
+    if isinstance(part, Asked):
+        return (part,)
+    return (Posted(part.stream, [event], 0, part.refused) for event in part.events)
+
+
+def _settle(part: Asked | Posted, outcome: _Outcome, told: list[_Told]) -> None:
+    if isinstance(part, Posted):
+        if isinstance(outcome, Exception):
+            part.refused(outcome)
+    elif isinstance(part.answer, asyncio.Future):
+        told.append((part.answer, outcome))
+    elif part.answer.set_running_or_notify_cancel():
+        if isinstance(outcome, Exception):
+            part.answer.set_exception(outcome)
+        else:
+            part.answer.set_result(outcome)
+
+
+def _tell(told: Iterable[_Told]) -> None:
+    """Tell the event loops, each in one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Told]] = {}
+    for one in told:
+        by_loop.setdefault(one[0].get_loop(), []).append(one)
+    for loop, those in by_loop.items():
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits there any more
+            loop.call_soon_threadsafe(_end, those)
+
+
+def _end(told: Iterable[_Told]) -> None:
+    for future, outcome in told:
+        if future.done():  # cancelled meanwhile
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -1,4 +1,5 @@
-"""Everything that can happen to an execution or a runner: frozen records, named in the past tense, in a closed union.
+"""Everything that can happen to an execution, a runner or the store: frozen records, named in the past tense, in a
+closed union.
 
 An event says only what happened. Who said it, when, and where it stands in the store is the envelope's
 (`projector.envelope`). The class name is the event's name in storage and `class_version` its version; change
@@ -261,6 +262,21 @@ class ConditionCleared(Event):
     kind: ConditionKind
 
 
+# --- the archive's -------------------------------------------------------------------------------------------------
+
+
+class ExecutionsArchived(Event):
+    """Executions that had ended were taken out of the store, into a file.
+
+    `file` is the file's name, and `sha256` that of all its lines but the last, in hex.
+    """
+
+    file: str
+    executions: int
+    events: int
+    sha256: str
+
+
 # --- what this version cannot read ---------------------------------------------------------------------------------
 
 
@@ -295,8 +311,9 @@ ExecutionEvent = (
     | ConditionCleared
 )
 RunnerEvent = RunnerStarting | RunnerReady | RunnerStartupFailed | RunnerStopped | RunnerExited
+ArchiveEvent = ExecutionsArchived
 TerminalEvent = ExecutionCompleted | ExecutionFailed | ExecutionCancelled
-WritableEvent = ExecutionEvent | RunnerEvent
+WritableEvent = ExecutionEvent | RunnerEvent | ArchiveEvent
 AnyEvent = WritableEvent | Unreadable
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {kind.__name__: kind for kind in get_args(WritableEvent)}

@@ -34,6 +34,7 @@ from projector.events import (
     ExecutionFailed,
     ExecutionRequested,
     ExecutionRetried,
+    ExecutionsArchived,
     ExecutionStarted,
     HeartbeatRecorded,
     MessageAppended,
@@ -53,6 +54,7 @@ from projector.failures import Failure
 from projector.status_parts import Condition, MessagePreview, Part, Phase, Progress, ToolInFlight
 
 __all__ = [
+    "FOLD_VERSION",
     "LAST_MESSAGES",
     "MESSAGE_PREVIEW",
     "NAME_PREVIEW",
@@ -69,6 +71,8 @@ __all__ = [
     "fold",
 ]
 
+FOLD_VERSION: Final = 1
+"""Rises whenever the same history gives another status, or a status is stored in another form."""
 LAST_MESSAGES: Final = 5
 """How many of the last messages a status keeps."""
 MESSAGE_PREVIEW: Final = 500
@@ -250,6 +254,8 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
         case HeartbeatRecorded() | AttemptRefused():
             return {}
         case RunnerStarting() | RunnerReady() | RunnerStartupFailed() | RunnerStopped() | RunnerExited():
+            return {}
+        case ExecutionsArchived():
             return {}
         case _:
             assert_never(event)

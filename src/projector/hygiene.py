@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
+import msgspec
 from pydantic_core import from_json, to_json
 
-from projector.admission import WHOLE_LIMIT, Admission
+from projector.admission import Admission
 from projector.event_fields import (
     CAUSE_DEPTH,
     CONVERSATION_LIMIT,
@@ -23,12 +24,11 @@ from projector.event_fields import (
     MARGIN,
     MESSAGE_LIMIT,
     STACK_LIMIT,
-    Rule,
-    rules_of,
 )
 from projector.events import Event
 from projector.failures import Truncation
 from projector.plain_data import PlainData
+from projector.quick_look import is_fine, texts_in
 from projector.redaction import Redactor
 from projector.text import byte_size, clean_text, cut, digest_of, head_of, is_clean, join_cut, safe_str
 
@@ -47,7 +47,6 @@ __all__ = [
 
 _PASSES: Final = 4
 _DEEPEST_JSON: Final = 200
-_QUICK: Final = 1024
 # Tried in turn on every text of an event that is too large although each of its fields is not.
 _HARDER: Final = (32768, 24576, 16384, 12288, 8192, 6144, 4096, 3072, 2048, 1536, 1024, 768, 512, 256, 128, 64)
 
@@ -134,6 +133,19 @@ class Hygiene:
             preview["preview"], room = "", min(room - 1, room * space // used)
         return CleanedData(preview, Truncation(field=field, original_bytes=size, sha256=digest))
 
+    def snapshot(self, value: object, limit: int = DETAILS_LIMIT, *, field: str = "data") -> Any:
+        """Plain JSON data that says what the value says now, and that nobody else holds. Never raises.
+
+        Small and plain data is only copied; anything else is what `data` makes of it.
+        """
+        kind = type(value)
+        if value is None or kind is bool or kind is int or kind is float or (kind is str and len(value) <= limit):  # type: ignore[arg-type]
+            return value
+        if texts_in(value, limit // 4, self._redactor) is not None:
+            with suppress(UnicodeError):  # half a character: to be cleaned
+                return msgspec.json.decode(msgspec.json.encode(value))
+        return from_json(to_json(self.data(value, limit, field=field).data))
+
     def redacted_json(self, encoded: bytes) -> Any:
         """Plain JSON data without its secrets, and otherwise whole: for what travels beside the store.
 
@@ -157,7 +169,7 @@ class Hygiene:
 
         Admitting twice changes nothing more. Never raises for an event that pydantic could build.
         """
-        if self._is_fine(event):
+        if is_fine(event, self._redactor):
             return event
         admitted = Admission(self, EVENT_LIMIT).event(event)
         for most in _HARDER:
@@ -165,31 +177,6 @@ class Hygiene:
                 break
             admitted = Admission(self, most).event(event)
         return admitted
-
-    def _is_fine(self, event: Event) -> bool:
-        """A quick look that is right when it says yes; small and clean events are most of all."""
-        values = event.__dict__
-        suspects = self._redactor.suspects
-        for rule in rules_of(type(event)):
-            value = values.get(rule.name)
-            if value is None or (type(value) is tuple and not value):
-                continue
-            kind = rule.rule
-            if kind is Rule.TEXT or kind is Rule.NAME:
-                if type(value) is not str or len(value) > _QUICK:
-                    return False
-                if not is_clean(value) or (kind is Rule.TEXT and suspects(value)):
-                    return False
-            elif kind is Rule.WHOLE:
-                if type(value) is not int or not -WHOLE_LIMIT <= value < WHOLE_LIMIT:
-                    return False
-            elif kind is Rule.DATA:
-                reading = PlainData(self._leaf, self._redactor.is_secret_name, DETAILS_LIMIT)
-                if reading.read(value) is not value or not reading.is_small:
-                    return False
-            elif kind is not Rule.REAL or type(value) is not float or not math.isfinite(value):
-                return False
-        return True
 
     def _leaf(self, value: object, limit: int) -> tuple[str, int]:
         cleaned = self.text(value, limit)

@@ -13,15 +13,18 @@ from typing import Final
 
 import structlog
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.envelope import END_EVENT_ID, RUNNER_STREAMS, RecordedEvent, execution_id_of
 from projector.execution_status import ExecutionStatus, evolve, fold
 from projector.projections import runners as runner_rows
 from projector.projections.runners import Runner
 from projector.queries import Queries
+from projector.waking import waking
 
 PAGE: Final = 1000
 _LONGEST_PAUSE: Final = 5.0
+_BREATH: Final = 0.02
+"""What comes within this many seconds is folded at once: many small refreshes would cost more than they tell."""
 
 Listener = Callable[[RecordedEvent], None]
 
@@ -31,7 +34,7 @@ log = structlog.get_logger("live_statuses")
 class LiveStatuses:
     """Open executions and runners of one store. Belongs to one event loop; `refresh` reads in a thread."""
 
-    def __init__(self, store: SqliteEventStore) -> None:
+    def __init__(self, store: StoreEngine) -> None:
         self._store = store
         self._position: int | None = None
         self._open: dict[str, ExecutionStatus] = {}
@@ -75,21 +78,25 @@ class LiveStatuses:
         self._listeners.append(listener)
 
     async def keep_fresh(self, poll_interval: float) -> None:
-        """Refresh every `poll_interval` seconds; ends when cancelled.
+        """Refresh when something was appended, and every `poll_interval` seconds; ends when cancelled.
 
         A store that cannot serve, or any other trouble, is said once and tried again with growing pauses.
         """
         pause = poll_interval
-        while True:
-            try:
-                await self.refresh()
-            except Exception as error:  # whatever it is, statuses that silently stand still help nobody
-                if pause == poll_interval:
-                    log.error("live statuses wait and try again", reason=f"{type(error).__name__}: {error}")
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            else:
-                pause = poll_interval
-            await asyncio.sleep(pause)
+        with waking(self._store.bell) as woken:
+            while True:
+                woken.forget()
+                try:
+                    await self.refresh()
+                except Exception as error:  # whatever it is, statuses that silently stand still help nobody
+                    if pause == poll_interval:
+                        log.error("live statuses wait and try again", reason=f"{type(error).__name__}: {error}")
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    await asyncio.sleep(pause)
+                else:
+                    pause = poll_interval
+                    await asyncio.sleep(_BREATH)
+                    await woken.wait(pause)
 
     async def refresh(self) -> int:
         """Fold in what the store holds by now; returns how many events that were. Raises StoreError."""
@@ -105,7 +112,7 @@ class LiveStatuses:
             return count
 
     async def _begin(self) -> None:
-        async with Queries(self._store.path, mapper=self._store.mapper) as queries:
+        async with Queries(self._store.reader(), mapper=self._store.mapper) as queries:
             work = await queries.open_work()
         executions = {status.execution_id: status for status in work.executions}
         runners = {runner.runner_id: runner for runner in work.runners}

@@ -30,9 +30,11 @@ KEY_LIMIT: Final = 256
 
 # In the order in which a subclass is read: by what it is built on, past methods of its own.
 _SIZED: Final[tuple[type[Any], ...]] = (dict, list, tuple, set, frozenset, deque)
-_LARGEST: Final = 2**63
+LARGEST: Final = 2**63
+"""Whole numbers below this stay numbers: it is what a database column holds."""
 _TELLING: Final = 1_000_000
-_HEADERS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"))
+HEADERS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"))
+"""Names in a pair whose other half is a secret."""
 _EMPTY: Final = (None, True, False, "", REDACTED)
 
 
@@ -181,7 +183,7 @@ class PlainData:
 
 def _redact_across(items: list[Any]) -> bool:
     """Redact what is only a secret together: a header and its value, the lines of a private key."""
-    if len(items) == 2 and type(items[0]) is str and items[0].lower() in _HEADERS and _says_something(items[1]):
+    if len(items) == 2 and type(items[0]) is str and items[0].lower() in HEADERS and _says_something(items[1]):
         items[1] = REDACTED
         return True
     inside = changed = False
@@ -210,7 +212,7 @@ def _number(value: Any) -> Any:
         return (
             value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         )
-    if -_LARGEST <= value < _LARGEST:
+    if -LARGEST <= value < LARGEST:
         return value
     return str(value) if value.bit_length() <= 4096 else f"<an integer of {value.bit_length()} bits>"
 

@@ -7,9 +7,11 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from projector.opening import open_store
 from projector.projection_runner import ProjectionRunner
+from projector.rebuild import rebuild
 from projector.settings import StoreSettings
 
 
@@ -20,6 +22,6 @@ async def project_until_told(settings: StoreSettings, say: Callable[[str], None]
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     with closing(await asyncio.to_thread(open_store, settings)) as store:
-        runner = ProjectionRunner(store, store.datastore)
-        say(f"the projector follows {settings.store_path}; Ctrl-C ends it")
+        runner = ProjectionRunner(store, store.database, renew=partial(rebuild, store))
+        say(f"the projector follows {store.place}; Ctrl-C ends it")
         await asyncio.to_thread(runner.run, stopping, poll_interval=settings.poll_interval)

@@ -12,17 +12,19 @@ from typing import Final
 from projector.console import print_json, say
 from projector.execution_filter import ExecutionFilter
 from projector.execution_status import ExecutionStatus
+from projector.opening import open_queries
 from projector.queries import Queries
 from projector.settings import StoreSettings
 from projector.views import status_view
 
+_LOOK_EVERY: Final = 0.02
 _PATIENCE: Final = 0.5
 """How long a list waits for the projector to reach what the store held when it was asked, in seconds."""
 
 
 async def current_status(settings: StoreSettings, execution_id: str) -> ExecutionStatus:
     """One execution as of now. Raises ExecutionNotFound, InputRejected, StoreError."""
-    async with Queries(settings.store_path, lock_timeout=settings.lock_timeout) as queries:
+    async with open_queries(settings) as queries:
         return await queries.execution(execution_id)
 
 
@@ -64,7 +66,7 @@ async def list_failures(settings: StoreSettings, limit: int, *, as_json: bool) -
 
 async def list_runners(settings: StoreSettings, queue: str | None, *, as_json: bool) -> None:
     """Print runners, of one queue or of all. Raises StoreError."""
-    async with Queries(settings.store_path, lock_timeout=settings.lock_timeout) as queries:
+    async with open_queries(settings) as queries:
         found = await queries.runners(queue)
     if as_json:
         for runner in found:
@@ -85,11 +87,11 @@ async def fresh_queries(settings: StoreSettings) -> AsyncIterator[Queries]:
 
     Raises StoreError.
     """
-    async with Queries(settings.store_path, lock_timeout=settings.lock_timeout) as queries:
+    async with open_queries(settings) as queries:
         lag = await queries.lag()
         wanted, deadline = lag.head, time.monotonic() + _PATIENCE
         while lag.position < wanted and time.monotonic() < deadline:
-            await asyncio.sleep(settings.poll_interval)
+            await asyncio.sleep(min(settings.poll_interval, _LOOK_EVERY))
             lag = await queries.lag()
         yield queries
     if lag.position < wanted:

@@ -22,14 +22,17 @@ from projector.secret_shapes import (
     KINDS,
     MARK,
     REPLACEMENT,
+    SHAPES,
+    TOKENS,
     Span,
     header_spans,
-    may_hold_token,
     private_key_spans,
     token_spans,
     url_spans,
 )
 from projector.secret_values import TRIGGERS, assigned_spans, is_secret_name, is_secret_variable, words
+from projector.text import is_clean
+from projector.triggers import Triggers
 
 REDACTED: Final = MARK + "]"
 """What stands for a secret of no particular kind."""
@@ -38,6 +41,9 @@ KNOWN_AT_LEAST: Final = 6
 """Shorter known values are ignored: they would be found in ordinary words."""
 VARIABLE_AT_LEAST: Final = 8
 """The same for the values of environment variables, in characters."""
+
+_KNOWN_BEGINNING: Final = 32
+"""How many of a known value's characters are looked for at first; a private key has thousands."""
 
 # Defaults that stand in many environments and in ordinary sentences too.
 _TOO_COMMON: Final = words(
@@ -52,8 +58,12 @@ _ENCODED_LINE: Final = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
 
 # Shorter words than this hold no token of SHAPES; everything else that is looked for has one of these signs in it.
 _LONG_WORD: Final = 16
-_SIGNS: Final = ("=", ":", "--", ">", "earer", "asic ")
-_SETTINGS: Final = (*TRIGGERS, "auth", "bearer", "basic", "cookie", "curl", "sig", "hmac=", "://", "@tcp(", "@unix(")
+_SIGNS: Final = Triggers(("=", ":", "--", ">", "earer", "asic "))
+_OTHER_SETTINGS: Final = ("auth", "bearer", "basic", "cookie", "curl", "sig", "hmac=", "://", "@tcp(", "@unix(")
+_SETTING_WORDS: Final = (*TRIGGERS, *_OTHER_SETTINGS)
+_SETTINGS: Final = Triggers(_SETTING_WORDS)
+_CONTROLS: Final = tuple(map(chr, (*range(9), *range(11, 32), 127)))
+_ANYTHING: Final = Triggers((*(shape.trigger for shape in SHAPES), *_CONTROLS), in_any_case=_SETTING_WORDS)
 # In a longer text there is a long word; looking for it would cost more than it spares.
 _SHORT: Final = 2048
 _PASSES: Final = 4
@@ -73,6 +83,7 @@ class Redactor:
         # A value that occurs in our own replacements would be found in them again.
         ours = (REDACTED, *KINDS)
         self._known = tuple(sorted(form for form in forms if not any(form in text for text in ours)))
+        self._known_triggers = Triggers(form[:_KNOWN_BEGINNING] for form in self._known)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], secrets: Iterable[SecretStr | str] = ()) -> Redactor:
@@ -121,16 +132,27 @@ class Redactor:
         kinds = (span.kind or "named-value" for span in self._spans(text))
         return tuple(dict.fromkeys(kinds))
 
+    def is_plain(self, text: str) -> bool:
+        """A quick look: True when the text is surely clean and holds no secret; so it is with nearly all."""
+        if text.isascii():
+            return not (_ANYTHING.are_in(text) or self._known_triggers.are_in(text)) or self._is_plain(text)
+        return self._is_plain(text)
+
+    def _is_plain(self, text: str) -> bool:
+        return is_clean(text) and not self.suspects(text)
+
     def suspects(self, text: str) -> bool:
         """A quick look: False when there is surely no secret in the text."""
         if len(text) < KNOWN_AT_LEAST:
             return False
-        if self._known and any(map(text.__contains__, self._known)):
+        if self._known_triggers.are_in(text):
             return True
-        long_word = len(text) > _SHORT or max(map(len, text.split()), default=0) >= _LONG_WORD
-        if long_word and may_hold_token(text):
+        token, setting = TOKENS.are_in(text), _may_hold_setting(_lowered(text))
+        if not (token or setting):
+            return False
+        if len(text) > _SHORT or max(map(len, text.split()), default=0) >= _LONG_WORD:
             return True
-        return (long_word or any(map(text.__contains__, _SIGNS))) and _may_hold_setting(_lowered(text))
+        return setting and _SIGNS.are_in(text)
 
     def _spans(self, text: str) -> list[Span]:
         """Where the secrets are, in order; spans that touch are one."""
@@ -164,7 +186,7 @@ def _lowered(text: str) -> str:
 
 
 def _may_hold_setting(lower: str) -> bool:
-    return any(map(lower.__contains__, _SETTINGS))
+    return _SETTINGS.are_in(lower)
 
 
 def _outside(marks: list[Span], spans: list[Span]) -> list[Span]:

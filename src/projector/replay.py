@@ -6,9 +6,8 @@ History is read in pages, each in a short transaction of its own, so that a long
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
-from projector.engines.sqlite import SqliteEventStore
 from projector.envelope import RecordedEvent, execution_stream
 from projector.errors import ExecutionNotFound, InputRejected
 from projector.execution_status import ExecutionStatus, evolve
@@ -17,7 +16,21 @@ from projector.streams import StatusChange
 PAGE: Final = 500
 
 
-def history(store: SqliteEventStore, execution_id: str, *, after: int = 0) -> Iterator[RecordedEvent]:
+class Histories(Protocol):
+    """What holds histories: a store, or an archive."""
+
+    def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, limit: int | None = None
+    ) -> list[RecordedEvent]:
+        """See EventStore.read."""
+        ...
+
+    def version(self, stream: str) -> int:
+        """See EventStore.version."""
+        ...
+
+
+def history(store: Histories, execution_id: str, *, after: int = 0) -> Iterator[RecordedEvent]:
     """The events of an execution above version `after`, in order.
 
     Raises ExecutionNotFound, InputRejected for a malformed id or a version that is negative or beyond the end,
@@ -34,7 +47,7 @@ def history(store: SqliteEventStore, execution_id: str, *, after: int = 0) -> It
 
 
 def replay(
-    store: SqliteEventStore, execution_id: str, *, from_version: int = 1, to_version: int | None = None
+    store: Histories, execution_id: str, *, from_version: int = 1, to_version: int | None = None
 ) -> Iterator[StatusChange]:
     """Each event between two versions, both included, and the status after it.
 
@@ -55,15 +68,17 @@ def replay(
             yield StatusChange(record, status)
 
 
-def status_at(store: SqliteEventStore, execution_id: str, version: int) -> ExecutionStatus:
-    """The status as it was after one event.
+def status_at(store: Histories, execution_id: str, version: int | None = None) -> ExecutionStatus:
+    """The status as it was after one event, the last one when none is named.
 
     Raises ExecutionNotFound, InputRejected for a version that the execution does not have, StoreError.
     """
+    if version is None:
+        version = store.version(execution_stream(execution_id)) or 1
     return next(replay(store, execution_id, from_version=version, to_version=version)).status
 
 
-def _check_is_there(store: SqliteEventStore, execution_id: str, version: int) -> None:
+def _check_is_there(store: Histories, execution_id: str, version: int) -> None:
     last = store.version(execution_stream(execution_id))
     if not last:
         raise ExecutionNotFound(execution_id)

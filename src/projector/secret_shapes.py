@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from projector.triggers import Triggers
+
 MARK: Final = "[redacted"
 """How every replacement begins."""
 
@@ -100,12 +102,8 @@ _GROUPS: Final = tuple(
     (sign, tuple(shape for shape in SHAPES if next((c for c in "_-/." if c in shape.trigger), "") == sign))
     for sign in ("", "_", "-", "/", ".")
 )
-_TRIGGERS: Final = tuple((sign, tuple(dict.fromkeys(shape.trigger for shape in shapes))) for sign, shapes in _GROUPS)
-
-
-def may_hold_token(text: str) -> bool:
-    """A quick look: False when there is surely no well-known token in the text."""
-    return any(sign in text and any(map(text.__contains__, triggers)) for sign, triggers in _TRIGGERS)
+TOKENS: Final = Triggers(shape.trigger for shape in SHAPES)
+"""Without one of these there is surely no well-known token in a text."""
 
 
 def token_spans(text: str) -> Iterator[Span]:

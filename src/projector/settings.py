@@ -6,17 +6,19 @@ XDG config folder. The environment is read once, when a program is put together.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from projector.bounds import LONGEST, LONGEST_LOCK, LONGEST_POLL, SHORTEST
+from projector.bounds import LONGEST, LONGEST_LOCK, LONGEST_POLL, POSTGRES_LOCK_TIMEOUT, SHORTEST, SQLITE_LOCK_TIMEOUT
 from projector.errors import InputRejected, StatusError
+from projector.store_address import SqliteAddress, StoreAddress, parse
 
 PREFIX: Final = "EXECUTION_STATUS_"
 APPLICATION: Final = "execution-status"
@@ -24,6 +26,7 @@ APPLICATION: Final = "execution-status"
 _PASSWORD: Final = re.compile(r"//.*@", re.DOTALL)
 _OPTIONS: Final = {"agent_queue": "--queue"}
 """The options that are not named like their setting."""
+_KEY_SIZES: Final = (16, 24, 32)
 _SHOWN: Final = 100
 """How many characters of a value that cannot be used are worth showing."""
 
@@ -47,14 +50,25 @@ class StoreSettings(BaseSettings):
     )
     store: str = Field(
         default="",
-        description="the event store: sqlite:///relative/file.db, sqlite:////absolute/file.db or a path; "
-        "store.db in the data folder by default",
+        description="the event store: sqlite:///relative/file.db, sqlite:////absolute/file.db or a path, "
+        "or postgresql://user@host/name; store.db in the data folder by default",
     )
-    lock_timeout: Annotated[Seconds, Field(le=LONGEST_LOCK)] = Field(
-        default=30.0, description=f"how long a write waits for another process's, in seconds, at most {LONGEST_LOCK:,}"
+    lock_timeout: Annotated[Seconds, Field(le=LONGEST_LOCK)] | None = Field(
+        default=None,
+        description=f"how long a write waits for another process's, in seconds, at most {LONGEST_LOCK:,}; "
+        f"{SQLITE_LOCK_TIMEOUT:g} on SQLite and {POSTGRES_LOCK_TIMEOUT:g} on PostgreSQL by default",
     )
     poll_interval: Annotated[Seconds, Field(le=LONGEST_POLL)] = Field(
-        default=0.05, description=f"how often readers look for new events, in seconds, at most {LONGEST_POLL:,}"
+        default=0.5,
+        description=f"how often readers look for new events that no bell told of, in seconds, at most {LONGEST_POLL:,}",
+    )
+
+    cipher_key: SecretStr | None = Field(
+        default=None,
+        description="encrypts the events of a store that is made with it: base64 of 16, 24 or 32 random bytes",
+    )
+    compress: bool = Field(
+        default=False, description="whether events are stored compressed; may be turned on and off at any time"
     )
 
     @field_validator("data_dir", mode="before")
@@ -66,9 +80,18 @@ class StoreSettings(BaseSettings):
 
     @field_validator("store")
     @classmethod
-    def _is_a_file(cls, url: str) -> str:
-        _path_of(url)
+    def _is_an_address(cls, url: str) -> str:
+        parse(url)
         return url
+
+    @field_validator("cipher_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and _bytes_of(key.get_secret_value()) not in _KEY_SIZES:
+            raise ValueError(
+                "it must be base64 of 16, 24 or 32 random bytes, as `openssl rand -base64 32` prints it, or unset"
+            )
+        return key
 
     @classmethod
     def settings_customise_sources(
@@ -83,9 +106,9 @@ class StoreSettings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=_settings_in_file())
 
     @property
-    def store_path(self) -> Path:
-        """The store's file."""
-        return _path_of(self.store) if self.store else self.data_dir / "store.db"
+    def store_address(self) -> StoreAddress:
+        """Where the store is."""
+        return parse(self.store) if self.store else SqliteAddress(self.data_dir / "store.db")
 
 
 SettingsT = TypeVar("SettingsT", bound=StoreSettings)
@@ -111,6 +134,25 @@ def load(kind: type[SettingsT], **flags: Any) -> SettingsT:
         return kind(**given)
     except ValidationError as error:
         raise _refusal(kind, error, given) from None
+
+
+def own_secrets() -> tuple[str, ...]:
+    """The secrets among this project's own settings, wherever they stand: no text may ever hold them."""
+    key = os.environ.get(PREFIX + "CIPHER_KEY")
+    if key is None:
+        try:
+            key = _settings_in_file().get("cipher_key")
+        except SettingsRejected:  # whoever loads the settings is told
+            return ()
+    return (key,) if isinstance(key, str) else ()
+
+
+def _bytes_of(key: str) -> int:
+    """How many bytes these are in base64; -1 when it is not base64."""
+    try:
+        return len(base64.b64decode(key, validate=True))
+    except ValueError:
+        return -1
 
 
 def _refusal(kind: type[StoreSettings], error: ValidationError, given: dict[str, Any]) -> StatusError:
@@ -141,17 +183,6 @@ def _shown(value: object) -> str:
 
     text = Redactor().redact(_PASSWORD.sub("//***@", value))
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
-
-
-def _path_of(url: str) -> Path:
-    """The file that a store's URL or path names. Raises ValueError, which says what it may be."""
-    scheme, separator, rest = url.partition("://")
-    if separator and (scheme != "sqlite" or not rest.startswith("/") or rest == "/"):
-        raise ValueError("name an SQLite file, as sqlite:///relative/file.db, sqlite:////absolute/file.db or a path")
-    try:
-        return Path(rest[1:] if separator else url).expanduser()
-    except RuntimeError:
-        raise ValueError("nobody on this machine has that name: write the path without ~") from None
 
 
 def _settings_in_file() -> dict[str, Any]:

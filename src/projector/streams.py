@@ -13,11 +13,12 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.envelope import END_EVENT_ID, RecordedEvent, execution_id_of, execution_stream
 from projector.errors import ExecutionNotFound, InputRejected, StoreUnavailable
 from projector.execution_status import ExecutionStatus, evolve
 from projector.repository import ExecutionRepository
+from projector.waking import waking
 
 PAGE: Final = 500
 _STATUSES_AT_HAND: Final = 10_000
@@ -37,34 +38,39 @@ class StatusChange:
 
 
 async def follow(
-    store: SqliteEventStore, execution_id: str, *, after: int = 0, poll_interval: float = 0.05
+    store: StoreEngine, execution_id: str, *, after: int = 0, poll_interval: float = 0.5
 ) -> AsyncIterator[StatusChange]:
     """One execution from a position on, up to and including its end.
 
     `after` is the last position that was seen; nothing up to it is repeated, so a stream resumed at the end is empty.
-    `poll_interval` is in seconds. A store that cannot serve for a while is waited for.
+    `poll_interval`, in seconds, is how soon a change is seen that the bell did not ring for. A store that cannot serve
+    for a while is waited for.
     Raises ExecutionNotFound, InputRejected for a malformed id or a position beyond the store's end.
     """
     stream = execution_stream(execution_id)
     await _check_cursor(store, after)
     status: ExecutionStatus | None = None
-    while True:
-        version = status.version if status else 0
-        records = await _patiently(store.read, stream, after=version, limit=PAGE)
-        if not records and status is None:
-            raise ExecutionNotFound(execution_id)
-        for record in records:
-            status = evolve(status, record)
-            if record.position > after:
-                yield StatusChange(record, status)
-            if status.phase.is_terminal or record.id == END_EVENT_ID:  # an end that cannot be read is one, too
-                return
-        if not records:
-            await asyncio.sleep(poll_interval)
+    was_full = False
+    with waking(store.bell) as woken:
+        while True:
+            woken.forget()
+            version = status.version if status else 0
+            records = await _patiently(store.read, stream, after=version, limit=PAGE)
+            if not records and (status is None or (was_full and not await _patiently(store.version, stream))):
+                raise ExecutionNotFound(execution_id)  # also when it was archived while it was read
+            was_full = len(records) == PAGE
+            for record in records:
+                status = evolve(status, record)
+                if record.position > after:
+                    yield StatusChange(record, status)
+                if status.phase.is_terminal or record.id == END_EVENT_ID:  # an end that cannot be read is one, too
+                    return
+            if not records:
+                await woken.wait(poll_interval)
 
 
 async def follow_all(
-    store: SqliteEventStore, *, after: int | None = None, poll_interval: float = 0.05
+    store: StoreEngine, *, after: int | None = None, poll_interval: float = 0.5
 ) -> AsyncIterator[StatusChange]:
     """Every execution's events from a position on (from now on when `after` is None); it never ends by itself.
 
@@ -77,26 +83,30 @@ async def follow_all(
         position = after
     repository = ExecutionRepository(store)
     statuses: OrderedDict[str, ExecutionStatus] = OrderedDict()
-    while True:
-        records = await _patiently(store.tail, after=position, limit=PAGE)
-        for record in records:
-            position = record.position
-            execution_id = execution_id_of(record.stream)
-            if execution_id is None:
-                continue
-            before = statuses.get(execution_id)
-            if before is None and record.version > 1:
-                before = await _patiently(repository.get, execution_id, record.version - 1)
-            status = statuses[execution_id] = evolve(before, record)
-            statuses.move_to_end(execution_id)
-            if len(statuses) > _STATUSES_AT_HAND:
-                statuses.popitem(last=False)
-            yield StatusChange(record, status)
-        if not records:
-            await asyncio.sleep(poll_interval)
+    with waking(store.bell) as woken:
+        while True:
+            woken.forget()
+            records = await _patiently(store.tail, after=position, limit=PAGE)
+            for record in records:
+                position = record.position
+                execution_id = execution_id_of(record.stream)
+                if execution_id is None:
+                    continue
+                before = statuses.get(execution_id) if record.version > 1 else None
+                if before is None and record.version > 1:
+                    before = await _patiently(repository.find, execution_id, record.version - 1)
+                    if before is None:  # archived since this page was read
+                        continue
+                status = statuses[execution_id] = evolve(before, record)
+                statuses.move_to_end(execution_id)
+                if len(statuses) > _STATUSES_AT_HAND:
+                    statuses.popitem(last=False)
+                yield StatusChange(record, status)
+            if not records:
+                await woken.wait(poll_interval)
 
 
-async def _check_cursor(store: SqliteEventStore, after: int) -> None:
+async def _check_cursor(store: StoreEngine, after: int) -> None:
     if after < 0:
         raise InputRejected(f"{after} is not a position: positions begin at 1, and 0 means from the beginning")
     head = await _patiently(store.head)

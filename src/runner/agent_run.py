@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from projector.events import MessageAppended, ProgressReported, ToolCallFinished, ToolCallStarted, WritableEvent
 from projector.failures import ErrorReport
-from projector.hygiene import Hygiene
+from projector.hygiene import EVENT_LIMIT, Hygiene
 from runner.agent import Agent, AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
 from runner.contracts import RESULT_LIMIT, Heartbeat
-from runner.emitter import Emitter
+from runner.emitter import Emitter, size_of
 from runner.errors.failure_report import report_failure
 
 CLOSING_PATIENCE: Final = 1.0
 """How long an agent may take to close after its result or failure, in seconds."""
+
+_LONG_STEP: Final = 0.1
+"""After a step of so many seconds the loop has a turn: if it was blocked all the time, it can say that it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,21 @@ class Stopped:
 Outcome = Finished | Raised | Stopped
 
 
+class _Counts(NamedTuple):
+    """What the agent has done so far, in one object: another thread reads it. `tool` is the one in use."""
+
+    steps: int = 0
+    messages: int = 0
+    tool_calls: int = 0
+    phase: str = Heartbeat().phase
+    tool: str | None = None
+
+
 class AgentRun:
-    """Runs one agent to its outcome. `on_step` is called on the agent's thread after each step is stored."""
+    """Runs one agent to its outcome. `on_step` is called on the agent's thread after each step is handed over.
+
+    There is an outcome once every step is stored: nothing that the agent said can come after its end.
+    """
 
     def __init__(
         self, agent: Agent, task: AgentTask, emitter: Emitter, hygiene: Hygiene, on_step: Callable[[], None]
@@ -67,9 +84,20 @@ class AgentRun:
         self._driver: asyncio.Task[Any] | None = None
         self._stopping = threading.Event()
         self._pid = os.getpid()
+        self._counts = _Counts()
         self.outcome: Future[Outcome] = Future()
-        self.progress = Heartbeat()
         self._thread = threading.Thread(target=self._main, name=f"agent-{task.execution_id}"[:60], daemon=True)
+
+    @property
+    def progress(self) -> Heartbeat:
+        """How far the agent is."""
+        counts = self._counts
+        phase = counts.phase
+        if counts.tool is not None:
+            phase = f"in tool {self._hygiene.text(counts.tool, 200).text}"
+        return Heartbeat(
+            events_processed=counts.steps, messages=counts.messages, tool_calls=counts.tool_calls, phase=phase
+        )
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -123,46 +151,56 @@ class AgentRun:
         except BaseException as error:  # an agent may raise anything at all
             outcome = Raised(report_failure(error, self._hygiene, was_stopped=self._stopping.is_set()))
         self._end_if_forked()
+        if not self._stopping.is_set():
+            with suppress(asyncio.CancelledError):  # it is told to stop meanwhile: the end then waits for its turn
+                await self._emitter.settled()
         # Told before the agent is closed and the loop's threads are joined: neither may delay the verdict.
         self.outcome.set_result(outcome)
         await _close(steps)
         return outcome
 
     async def _consume(self, steps: AsyncIterator[Step]) -> Outcome:
+        resumed_at = time.monotonic()
         async for step in steps:
             self._end_if_forked()
+            if time.monotonic() - resumed_at > _LONG_STEP:
+                await asyncio.sleep(0)
             if isinstance(step, Result):
                 return self._accept(step.output)
             await self._emitter.emit(self._event(step))
             self._on_step()
+            resumed_at = time.monotonic()
         return self._accept(None)
 
     def _event(self, step: Step) -> WritableEvent:
-        now = self.progress
-        counted = {"events_processed": now.events_processed + 1}
+        """The step as an event, which nothing that the agent does can change any more."""
+        before = self._counts
+        steps, messages, tool_calls = before.steps + 1, before.messages, before.tool_calls
+        event: WritableEvent
         match step:
             case Message():
-                self.progress = now.model_copy(update={**counted, "messages": now.messages + 1, "phase": "talking"})
-                return MessageAppended(role=str(step.role), text=self._text(step.text))
+                self._counts = _Counts(steps, messages + 1, tool_calls, "talking")
+                event = MessageAppended(role=str(step.role), text=self._text(step.text))
             case ToolCall():
-                at = f"in tool {self._hygiene.text(step.name, 200).text}"
-                self.progress = now.model_copy(update={**counted, "tool_calls": now.tool_calls + 1, "phase": at})
-                data = self._hygiene.data(step.arguments, field="arguments").data
-                return ToolCallStarted(call_id=str(step.call_id), tool=str(step.name), arguments=data)
+                tool = str(step.name)
+                self._counts = _Counts(steps, messages, tool_calls + 1, tool=tool)
+                data = self._hygiene.snapshot(step.arguments, field="arguments")
+                event = ToolCallStarted(call_id=str(step.call_id), tool=tool, arguments=data)
             case ToolResult():
-                self.progress = now.model_copy(update={**counted, "phase": "thinking"})
+                self._counts = _Counts(steps, messages, tool_calls, "thinking")
                 error = None if step.error is None else self._text(step.error)
-                return ToolCallFinished(
-                    call_id=str(step.call_id), output=self._hygiene.data(step.output, field="output").data, error=error
-                )
+                data = self._hygiene.snapshot(step.output, field="output")
+                event = ToolCallFinished(call_id=str(step.call_id), output=data, error=error)
             case Progress():
-                self.progress = now.model_copy(update={**counted, "phase": "working"})
-                return ProgressReported(done=step.done, total=step.total, note=self._text(step.note))
+                self._counts = _Counts(steps, messages, tool_calls, "working")
+                event = ProgressReported(done=step.done, total=step.total, note=self._text(step.note))
             case _:
                 raise TypeError(
                     f"the agent yielded {type(step).__name__}, which is not a step: yield Message, ToolCall, "
                     "ToolResult, Progress or Result from runner.agent"
                 )
+        # What is huge passes the door here: until it is written it would take the memory of thousands.
+        return self._hygiene.admit(event) if size_of(event) > EVENT_LIMIT else event
 
     def _text(self, value: object) -> str:
         return value if isinstance(value, str) else self._hygiene.text(value).text

@@ -149,7 +149,7 @@ class Attempt:
 
     async def _tell(self, event: WritableEvent) -> None:
         """Store an event while beating; a store that cannot serve for long must not keep the reason from Temporal."""
-        telling = asyncio.ensure_future(self._emitter.emit(event, patience=LAST_WORDS_PATIENCE))
+        telling = asyncio.ensure_future(self._emitter.store(event, patience=LAST_WORDS_PATIENCE))
         try:
             await beat_until(telling)
             if telling.result() is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -23,16 +24,14 @@ from typing import Final
 import structlog
 
 from projector import version
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.envelope import NewEvent, runner_stream
 from projector.errors import StoreError
 from projector.event_writer import EventWriter
 from projector.events import RunnerReady, RunnerStarting, RunnerStartupFailed, RunnerStopped, WritableEvent
 from projector.failures import ErrorReport
-from projector.hygiene import Hygiene
 from projector.logs import configure_logging
-from projector.opening import open_store
-from projector.redaction import Redactor
+from projector.opening import hygiene_from_environment, open_store
 from runner.agent import Agent
 from runner.errors.failure_report import report_failure
 from runner.link import STOPPING, Link, StageReached
@@ -54,12 +53,12 @@ class RunnerProcess:
         self.settings = settings
         self.agent_names = tuple(agent_names)
         self.runner_id = runner_id_of(os.getpid(), ties.mark)
-        self.hygiene = Hygiene(Redactor.from_environment(os.environ))
+        self.hygiene = hygiene_from_environment()
         self.stage = "configuring"
         self._ties = ties
         self._link = Link(ties.link)
         self._parent = os.getppid()
-        self._store: SqliteEventStore | None = None
+        self._store: StoreEngine | None = None
         self._said = 0
         self._ready = False
 
@@ -141,6 +140,7 @@ class RunnerProcess:
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         )
         self._reach("polling")
+        gc.freeze()  # what is there now stays; else each full collection stops all agents for tens of milliseconds
         liveness.start(asyncio.get_running_loop())
         polling = asyncio.create_task(worker.run())
         told = asyncio.create_task(stopping.wait())

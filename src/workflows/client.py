@@ -17,14 +17,15 @@ from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from projector.catalogue import Code
-from projector.engines.sqlite import SqliteEventStore
-from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_stream
+from projector.engines.ports import StoreEngine
+from projector.envelope import END_EVENT_ID, NewEvent, execution_stream
 from projector.errors import EngineUnreachable, ExecutionExists, ExecutionNotFound, InputRejected, VersionConflict
 from projector.event_store import NO_STREAM
 from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried, Timeouts, WritableEvent
-from projector.execution_status import ExecutionStatus, decide_cancellation, fold
+from projector.execution_status import ExecutionStatus, decide_cancellation
 from projector.failures import Cause, build_failure
 from projector.hygiene import Hygiene
+from projector.landmarks import Landmarks, landmarks
 from runner.connection import connect
 from runner.contracts import INPUT_LIMIT, WORKFLOW, ExecutionInput
 from runner.startup import split_agent
@@ -64,7 +65,7 @@ class ExecutionClient:
     def __init__(
         self,
         settings: OrchestratorSettings,
-        store: SqliteEventStore,
+        store: StoreEngine,
         hygiene: Hygiene,
         *,
         connection: Client | None = None,
@@ -122,7 +123,7 @@ class ExecutionClient:
         Raises ExecutionNotFound, InputRejected when it has not ended or its input was too large to be kept, or what
         `start` raises: ExecutionExists when `new_id` is taken by something else.
         """
-        old = _request_of(await self._history(execution_id), execution_id)
+        old = _request_of(await self._landmarks(execution_id), execution_id)
         request = ExecutionRequest(
             agent=old.agent,
             input=old.input,
@@ -142,7 +143,7 @@ class ExecutionClient:
                 raise
             # Ours, from a call that broke off, or from another orchestrator's.
             started = StartedExecution(new_id)
-            requested = None if status.phase.is_terminal else _request_in(await self._history(new_id))
+            requested = None if status.phase.is_terminal else _request_in(await self._landmarks(new_id))
         link = self._new(f"retried-{started.execution_id}", ExecutionRetried(retried_as=started.execution_id))
         await asyncio.to_thread(self._store.append, execution_stream(execution_id), [link])
         if requested is not None:
@@ -153,14 +154,14 @@ class ExecutionClient:
 
     async def status(self, execution_id: str) -> ExecutionStatus | None:
         """The status as the store has it, None when there is no such execution. Raises InputRejected, StoreError."""
-        return fold(None, await self._history(execution_id))
+        return (await self._landmarks(execution_id)).status
 
     async def connect(self) -> None:
         """Connect to Temporal now, and not when it is needed first. Raises EngineUnreachable."""
         await self._client()
 
-    async def _history(self, execution_id: str) -> list[RecordedEvent]:
-        return await asyncio.to_thread(self._store.read, execution_stream(execution_id))
+    async def _landmarks(self, execution_id: str) -> Landmarks:
+        return await asyncio.to_thread(landmarks, self._store, execution_id)
 
     async def _client(self) -> Client:
         if self._connection is None:
@@ -248,13 +249,13 @@ class ExecutionClient:
         return NewEvent(id=event_id, time=datetime.now(UTC), writer=self._writer, event=event)
 
 
-def _request_of(history: list[RecordedEvent], execution_id: str) -> ExecutionRequested:
-    status = fold(None, history)
+def _request_of(known: Landmarks, execution_id: str) -> ExecutionRequested:
+    status = known.status
     if status is None:
         raise ExecutionNotFound(execution_id)
     if not status.phase.is_terminal:
         raise InputRejected(f"execution '{execution_id}' is {status.phase}: only one that has ended can be retried")
-    requested = _request_in(history)
+    requested = _request_in(known)
     if requested is None:
         raise InputRejected(f"the request of execution '{execution_id}' cannot be read: start it anew with its input")
     if any(cut.field == "input" for cut in requested.truncated):
@@ -262,8 +263,8 @@ def _request_of(history: list[RecordedEvent], execution_id: str) -> ExecutionReq
     return requested
 
 
-def _request_in(history: list[RecordedEvent]) -> ExecutionRequested | None:
-    return next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
+def _request_in(known: Landmarks) -> ExecutionRequested | None:
+    return next((record.event for record in known.records if isinstance(record.event, ExecutionRequested)), None)
 
 
 def _check_session(session_id: str) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from projector.errors import StatusError, StoreMissing
+from projector.opening import open_queries
 from projector.projections.runners import RunnerState
-from projector.queries import Queries
 from projector.settings import config_file
+from projector.store_address import SqliteAddress
 from runner.connection import connect
 from workflows.settings import OrchestratorSettings
 
@@ -34,7 +34,8 @@ class Check:
 async def examine(settings: OrchestratorSettings) -> list[Check]:
     """Look at everything that an execution needs. Raises nothing: what is wrong is in the answer."""
     checks = [Check("settings", True, f"data folder {settings.data_dir}, settings file {_present(config_file())}")]
-    checks.append(_sqlite())
+    if isinstance(settings.store_address, SqliteAddress):
+        checks.append(_sqlite())
     checks += await _store(settings)
     checks += [_room(folder) for folder in _folders(settings)]
     checks.append(await _temporal(settings))
@@ -55,8 +56,7 @@ def _sqlite() -> Check:
 
 async def _store(settings: OrchestratorSettings) -> list[Check]:
     try:
-        path = settings.store_path
-        async with Queries(path, lock_timeout=PATIENCE) as queries:
+        async with open_queries(settings, patience=PATIENCE) as queries:
             lag = await queries.lag()
             runners = await queries.runners(settings.agent_queue)
     except StoreMissing as error:
@@ -68,7 +68,7 @@ async def _store(settings: OrchestratorSettings) -> list[Check]:
     told = f"{newest.runner_id} said '{newest.state}' at {newest.changed_at}" if newest else "none has announced itself"
     failed = newest is not None and newest.state is RunnerState.STARTUP_FAILED
     return [
-        Check("event store", True, f"{path}, {lag.head} events"),
+        Check("event store", True, f"{settings.store_address}, {lag.head} events"),
         Check("projector", not lag.events, behind if lag.events else "the query tables are up to date"),
         Check(
             "runners",
@@ -81,8 +81,8 @@ async def _store(settings: OrchestratorSettings) -> list[Check]:
 def _folders(settings: OrchestratorSettings) -> list[Path]:
     """Where things are written: the data folder, and the store's where it is another."""
     folders = [settings.data_dir]
-    with suppress(StatusError):
-        folders.append(settings.store_path.absolute().parent)
+    if isinstance(settings.store_address, SqliteAddress):
+        folders.append(settings.store_address.path.absolute().parent)
     return list(dict.fromkeys(folders))
 
 

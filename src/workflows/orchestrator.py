@@ -16,7 +16,7 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.event_writer import EventWriter
 from projector.live_statuses import LiveStatuses
 from projector.opening import hygiene_from_environment, open_store
@@ -43,7 +43,7 @@ dead. The SDK's own default of 10 s is a delay that every open execution would s
 
 @asynccontextmanager
 async def orchestrating(
-    client: Client, store: SqliteEventStore, *, settings: OrchestratorSettings
+    client: Client, store: StoreEngine, *, settings: OrchestratorSettings
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run an orchestrator for the length of the block; the task that it yields ends only if the worker fails."""
     engine = await engine_of(client)
@@ -89,7 +89,7 @@ async def orchestrating(
 
 
 async def run_orchestrator(settings: OrchestratorSettings, say: Callable[[str], None]) -> None:
-    """Run until SIGINT or SIGTERM. Raises StoreError, SettingsRejected, EngineUnreachable."""
+    """Run until SIGINT or SIGTERM. Raises StoreError, EngineUnreachable."""
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -17,8 +17,8 @@ from typing import Final
 
 from temporalio import activity
 
-from projector.engines.sqlite import SqliteEventStore
-from projector.envelope import END_EVENT_ID, NewEvent, RecordedEvent, execution_stream
+from projector.engines.ports import StoreEngine
+from projector.envelope import END_EVENT_ID, NewEvent, execution_stream
 from projector.errors import ExecutionEnded, StoreUnavailable, VersionConflict
 from projector.event_store import ANY, Expectation, exactly
 from projector.event_writer import EventWriter
@@ -35,8 +35,9 @@ from projector.events import (
     ThreadEnsured,
     WritableEvent,
 )
-from projector.execution_status import ExecutionStatus, Phase, fold
+from projector.execution_status import ExecutionStatus, Phase
 from projector.failures import Failure
+from projector.landmarks import Landmarks, landmarks
 from workflows.contracts import (
     RECORD_OUTCOME,
     RECORD_START,
@@ -67,7 +68,7 @@ Recover = Callable[[str], Awaitable[object]]
 class Recording:
     """The recording activities of one orchestrator. `engine` is the id of its Temporal's namespace."""
 
-    store: SqliteEventStore
+    store: StoreEngine
     writer: EventWriter
     gathering: Gathering
     preflight: Preflight | None = None
@@ -78,8 +79,7 @@ class Recording:
     async def record_start(self, record: StartRecord) -> Started:
         """Append ExecutionStarted and RunnerAwaited, unless the execution has ended already."""
         request = record.request
-        history = await self._history(request.execution_id)
-        status = fold(None, history)
+        status = (await self._landmarks(request.execution_id)).status
         if status is not None and status.phase.is_terminal:
             return Started(ended=status.phase)
         events: list[tuple[str, WritableEvent]] = [
@@ -118,12 +118,12 @@ class Recording:
     async def record_outcome(self, record: OutcomeRecord) -> VerdictRecord:
         """Judge how the workflow went, append the end, and return the end that stands; or say that none is due yet."""
         while True:
-            history = await self._history(record.execution_id)
-            status = fold(None, history) or ExecutionStatus(execution_id=record.execution_id)
+            known = await self._landmarks(record.execution_id)
+            status = known.status or ExecutionStatus(execution_id=record.execution_id)
             if status.phase.is_terminal:
-                standing = next(r.event for r in history if isinstance(r.event, TerminalEvent))
+                standing = next(r.event for r in known.records if isinstance(r.event, TerminalEvent))
                 return await self._concluded(record.execution_id, standing)
-            evidence = await self._evidence(record, history, status)
+            evidence = await self._evidence(record, known, status)
             verdict = _verdict(record, evidence)
             if isinstance(verdict, Undecided):
                 await self._tell_undecided(status, verdict)
@@ -142,8 +142,8 @@ class Recording:
             await self.recover(execution_id)
         return _verdict_record(standing)
 
-    async def _history(self, execution_id: str) -> list[RecordedEvent]:
-        return await asyncio.to_thread(self.store.read, execution_stream(execution_id))
+    async def _landmarks(self, execution_id: str) -> Landmarks:
+        return await asyncio.to_thread(landmarks, self.store, execution_id)
 
     async def _append(self, execution_id: str, run_id: str, events: Sequence[tuple[str, WritableEvent]]) -> None:
         now = datetime.now(UTC)
@@ -151,11 +151,9 @@ class Recording:
         async with _in_time():
             await self.writer.append(execution_stream(execution_id), new)
 
-    async def _evidence(
-        self, record: OutcomeRecord, history: Sequence[RecordedEvent], status: ExecutionStatus
-    ) -> Evidence:
+    async def _evidence(self, record: OutcomeRecord, known: Landmarks, status: ExecutionStatus) -> Evidence:
         evidence = await self.gathering.about(
-            record.execution_id, history, task_queue=record.task_queue, timeouts=record.timeouts
+            record.execution_id, known, task_queue=record.task_queue, timeouts=record.timeouts
         )
         if evidence.began or not record.chain:
             return evidence

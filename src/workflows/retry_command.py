@@ -15,7 +15,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from projector.console import print_json, run, say
+from projector.console import agrees, print_json, run, say
 from projector.errors import AlreadyRetried, InputRejected, StatusError
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
@@ -109,16 +109,10 @@ def retry_group(settings: StoreSettings, client: ExecutionClient, group: Group, 
     if not group.yes:
         with redirect_stdout(sys.stderr):
             _show(found, as_json=False)
-        if not _agrees(f"Retry {'it' if len(found) == 1 else f'these {len(found)}'}{_warning(found)}?"):
+        if not agrees(f"Retry {'it' if len(found) == 1 else f'these {len(found)}'}{_warning(found)}?"):
             say("nothing was retried")
             return 0
     return run(_retry(client, found, as_json=as_json))
-
-
-def _agrees(question: str) -> bool:
-    # Not Typer's own: it asks with `input`, which writes to stdout what a terminal on stderr should show.
-    print(f"{question} [y/N]", end=" ", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 async def _find(settings: StoreSettings, chosen: ExecutionFilter, limit: int | None) -> list[ExecutionStatus]:

@@ -10,15 +10,18 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from temporalio.client import Client
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.errors import InputRejected
+from projector.keeping.at_rest import environment_for
 from projector.opening import hygiene_from_environment, open_store
 from projector.projection_runner import ProjectionRunner
+from projector.rebuild import rebuild
 from runner.connection import ADDRESS_FILE, configured_address, connect
 from runner.supervision.supervised_runner import RunnerPlan
 from runner.supervision.supervisor import Restarts, Supervisor
@@ -36,7 +39,7 @@ class Installation:
     """What runs on this machine. `address` is Temporal's."""
 
     settings: OrchestratorSettings
-    store: SqliteEventStore
+    store: StoreEngine
     client: Client
     address: str
     orchestrator: asyncio.Task[None]
@@ -46,7 +49,7 @@ class Installation:
 async def installation(settings: OrchestratorSettings) -> AsyncIterator[Installation]:
     """Temporal, the orchestrator and the projector for the length of the block; runners are the caller's.
 
-    Raises StoreError, SettingsRejected, EngineUnreachable, InputRejected when another one runs on the data folder.
+    Raises StoreError, EngineUnreachable, InputRejected when another one runs on the data folder.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -83,7 +86,7 @@ async def up(settings: OrchestratorSettings, agents: Sequence[str], say: Say) ->
         runner = supervised(running, agents)
         keeping = asyncio.create_task(runner.run(Restarts.ALWAYS))
         say(f"Temporal     {running.address}")
-        say(f"event store  {settings.store_path}")
+        say(f"event store  {settings.store_address}")
         say(f"runner       serves {', '.join(agents)} on queue '{settings.agent_queue}'")
         say(f"now: execution-status start --agent {agents[0]} --follow      (Ctrl-C here stops everything)")
         try:
@@ -113,12 +116,13 @@ def supervised(
         agents=tuple(agents),
         task_queue=queue,
         environment={
-            "EXECUTION_STATUS_STORE": str(settings.store_path.absolute()),
+            "EXECUTION_STATUS_STORE": settings.store_address.url,
             "EXECUTION_STATUS_DATA_DIR": str(settings.data_dir.absolute()),
             "EXECUTION_STATUS_AGENT_QUEUE": queue,
             "EXECUTION_STATUS_GRACE": str(settings.grace),
             "EXECUTION_STATUS_STALL_AFTER": str(settings.stall_after),
             "TEMPORAL_ADDRESS": running.address,
+            **environment_for(settings),
             **(environment or {}),
         },
         log_path=log_path,
@@ -146,9 +150,9 @@ def _only_one(data_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _projecting(store: SqliteEventStore, poll_interval: float) -> Iterator[None]:
+def _projecting(store: StoreEngine, poll_interval: float) -> Iterator[None]:
     stopping = threading.Event()
-    runner = ProjectionRunner(store, store.datastore)
+    runner = ProjectionRunner(store, store.database, renew=partial(rebuild, store))
     thread = threading.Thread(
         target=runner.run, args=(stopping,), kwargs={"poll_interval": poll_interval}, name="projector", daemon=True
     )

@@ -14,22 +14,24 @@ import pytest
 from projector.execution_status import Phase
 from projector.failures import fingerprint
 from projector.rebuild import rebuild
+from tests.engines import ENGINES
 from tests.fleet import set_sail
 from tests.processes import child
-from tests.store_processes import open_sqlite, project_for_ever
+from tests.store_processes import project_for_ever
 from tests.tables import folded, project, rows, statuses
 
 KILLS = 50
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
-def test_a_projector_that_is_killed_fifty_times_leaves_rows_as_if_it_never_had_been(tmp_path: Path) -> None:
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_projector_that_is_killed_fifty_times_leaves_rows_as_if_it_never_had_been(tmp_path: Path, name: str) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice, stopping = random.Random(seed), threading.Event()
-    place = str(tmp_path / "store.db")
-    with closing(open_sqlite(place)) as store:
+    engine = ENGINES[name]
+    with engine.make_place(tmp_path) as place, closing(engine.open(place)) as store:
         set_sail(store, times=20)
 
         def keep_sailing() -> None:
@@ -43,11 +45,11 @@ def test_a_projector_that_is_killed_fifty_times_leaves_rows_as_if_it_never_had_b
         killed_at_work, positions = 0, [0]
         try:
             for _ in range(KILLS):
-                with child(project_for_ever, place, dice.choice([1, 5, 50, 500])) as projector:
+                with child(project_for_ever, engine.open, place, dice.choice([1, 5, 50, 500])) as projector:
                     assert projector.hear() == "running"
                     time.sleep(dice.uniform(0, 0.12))  # the point of it is that nobody knows when
                     projector.kill()
-                with store.datastore.transaction(commit=False) as cursor:
+                with store.database.transaction(commit=False) as cursor:
                     cursor.execute("SELECT notification_id FROM tracking WHERE application_name = 'projector'")
                     positions.append((cursor.fetchone() or [0])[0])
                 killed_at_work += positions[-1] < store.head()

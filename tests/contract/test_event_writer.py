@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -196,3 +196,141 @@ def test_threads_keep_the_order_of_their_own_appends(store: SqliteEventStore, wr
     for number in range(4):
         own = [event_id for event_id in ids if event_id.startswith(f"{number}-")]
         assert own == sorted(own) and len(own) == 100
+
+
+# --- what nobody waits for, and what it costs to be told -----------------------------------------------------------
+
+
+async def until_stored(place: str, events: int) -> None:
+    """Wait until so many events are there for another connection."""
+    with closing(open_sqlite(place)) as other:
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(other.version, REEF) < events:
+                await asyncio.sleep(0.005)
+
+
+def refused(error: Exception) -> None:
+    raise AssertionError(f"nothing is refused here: {error}")
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts how often another thread wakes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakes = 0
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
+        self.wakes += 1
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+async def test_what_is_posted_is_stored_without_another_call(writer: EventWriter, place: str) -> None:
+    for number in range(3):
+        assert writer.post(REEF, new(REMARK, str(number)), 100, refused)
+    await until_stored(place, 3)
+
+
+async def test_what_is_posted_and_what_is_asked_for_keep_their_order(
+    store: SqliteEventStore, writer: EventWriter
+) -> None:
+    for number in range(0, 300, 3):
+        writer.post(REEF, new(REMARK, str(number)), 100, refused)
+        writer.submit(REEF, [new(REMARK, str(number + 1))])
+        writer.post(REEF, new(REMARK, str(number + 2)), 100, refused)
+    await writer.written()
+    assert [record.id for record in store.read(REEF)] == [str(number) for number in range(300)]
+
+
+async def test_what_was_written_before_is_written_when_nothing_is(writer: EventWriter) -> None:
+    async with asyncio.timeout(10):
+        await writer.written()
+    writer.close()
+    async with asyncio.timeout(10):
+        await writer.written()
+        await writer.room()
+
+
+async def test_a_posted_event_that_cannot_be_encoded_is_told_to_its_poster_alone(
+    store: SqliteEventStore, writer: EventWriter
+) -> None:
+    errors: list[Exception] = []
+    nonsense = replace(new(REMARK), writer=object())  # type: ignore[arg-type]
+    writer.post(REEF, new(REMARK, "one"), 100, refused)
+    writer.post(REEF, nonsense, 100, errors.append)
+    writer.post(REEF, new(REMARK, "two"), 100, refused)
+    await writer.written()
+    assert [record.id for record in store.read(REEF)] == ["one", "two"]
+    assert len(errors) == 1 and "serialize" in str(errors[0])
+
+
+def test_posted_events_that_a_closed_writer_could_not_store_are_told_of(store: SqliteEventStore, place: str) -> None:
+    errors: list[Exception] = []
+    writer = EventWriter(store)
+    with child(hold_lock, sqlite_locked, place) as keeper:
+        assert keeper.hear() == "locked"
+        writer.post(REEF, new(REMARK), 100, errors.append)
+        writer.close(timeout=0.3)
+    assert [type(error) for error in errors] == [StoreUnavailable]
+    with pytest.raises(StoreUnavailable, match="the event writer is closed"):
+        writer.post(REEF, new(REMARK), 100, refused)
+
+
+def test_a_loop_is_woken_once_for_all_who_wait_on_it(writer: EventWriter, place: str) -> None:
+    """The first append may have a transaction of its own; the others then wait for the lock, and share the next."""
+
+    async def append() -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, CountingLoop)
+        waiting = [asyncio.ensure_future(writer.append(REEF, [new(REMARK)])) for _ in range(200)]
+        await asyncio.sleep(0.1)
+        assert not any(task.done() for task in waiting)
+        before = loop.wakes
+        keeper.tell("let go")
+        async with asyncio.timeout(10):
+            await asyncio.gather(*waiting)
+        return loop.wakes - before
+
+    with child(hold_lock, sqlite_locked, place) as keeper, asyncio.Runner(loop_factory=CountingLoop) as runner:
+        assert keeper.hear() == "locked"
+        assert 1 <= runner.run(append()) <= 2
+
+
+def test_no_loop_is_woken_for_what_nobody_waits_for(writer: EventWriter, place: str) -> None:
+    async def post() -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, CountingLoop)
+        for number in range(50):
+            writer.post(REEF, new(REMARK, str(number)), 100, refused)
+        other = open_sqlite(place)
+        while other.version(REEF) < 50:
+            await asyncio.sleep(0.005)
+        other.close()
+        return loop.wakes
+
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        assert runner.run(post()) == 0
+
+
+def test_each_event_loop_of_a_process_hears_of_its_own_appends(writer: EventWriter, store: SqliteEventStore) -> None:
+    async def append(name: str) -> list[str]:
+        made = [writer.append(REEF, [new(REMARK, f"{name}-{number}")]) for number in range(100)]
+        return [appended.records[0].id for appended in await asyncio.gather(*made)]
+
+    with ThreadPoolExecutor(3) as threads:
+        names = ["the mate", "the cook", "the bosun"]
+        heard = list(threads.map(lambda name: asyncio.run(append(name)), names))
+    assert heard == [[f"{name}-{number}" for number in range(100)] for name in names]
+    assert store.version(REEF) == 300
+
+
+def test_a_loop_that_ended_hurts_nobody(writer: EventWriter, store: SqliteEventStore, place: str) -> None:
+    async def begin() -> None:
+        writer.begin(REEF, [new(REMARK, "forgotten")])
+
+    with child(hold_lock, sqlite_locked, place) as keeper:
+        assert keeper.hear() == "locked"
+        asyncio.run(begin())
+        last = writer.submit(REEF, [new(REMARK, "last")])
+    assert last.result(10).is_new
+    assert [record.id for record in store.read(REEF)] == ["forgotten", "last"]

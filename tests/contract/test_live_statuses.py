@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Final
 
 import pytest
-from structlog.testing import capture_logs
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.envelope import RecordedEvent, execution_stream, runner_stream
 from projector.events import ConditionKind, RunnerExited, RunnerReady, RunnerStarting
 from projector.execution_status import ExecutionStatus
 from projector.live_statuses import LiveStatuses
 from projector.projections.runners import Runner, RunnerState
 from projector.queries import Queries
+from tests.engines import Engine
 from tests.fleet import set_sail
 from tests.histories import (
     AGROUND,
@@ -36,7 +34,7 @@ from tests.histories import (
     news,
 )
 from tests.processes import child
-from tests.store_processes import hold_lock, open_sqlite, sqlite_locked
+from tests.store_processes import hold_lock
 from tests.tables import change, folded, project
 
 REEF: Final = execution_stream(SURVEY)
@@ -44,31 +42,25 @@ POISON: Final = new(ATTEMPT, attempt=2**70)
 """An event that no row can hold: the projector parks its stream."""
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteEventStore]:
-    with closing(open_sqlite(str(tmp_path / "store.db"), 10.0)) as store:
-        yield store
-
-
-async def fresh(store: SqliteEventStore) -> LiveStatuses:
+async def fresh(store: StoreEngine) -> LiveStatuses:
     """Statuses that have just been taken up."""
     live = LiveStatuses(store)
     await live.refresh()
     return live
 
 
-def open_in(store: SqliteEventStore) -> list[ExecutionStatus]:
+def open_in(store: StoreEngine) -> list[ExecutionStatus]:
     """The executions that have not ended, as the store itself says, the oldest first."""
     statuses = [status for status in folded(store).values() if not status.phase.is_terminal]
     return sorted(statuses, key=lambda status: status.first_position)
 
 
-async def runners_in(store: SqliteEventStore) -> list[Runner]:
-    async with Queries(store.path) as queries:
+async def runners_in(store: StoreEngine) -> list[Runner]:
+    async with Queries(store.reader()) as queries:
         return list(await queries.runners())
 
 
-async def agrees(live: LiveStatuses, store: SqliteEventStore) -> bool:
+async def agrees(live: LiveStatuses, store: StoreEngine) -> bool:
     assert list(live.open_executions()) == open_in(store)
     assert list(live.runners()) == await runners_in(store)
     assert live.position == store.head()
@@ -78,7 +70,7 @@ async def agrees(live: LiveStatuses, store: SqliteEventStore) -> bool:
 # --- where they begin ----------------------------------------------------------------------------------------------
 
 
-async def test_an_empty_store_has_nothing_open(store: SqliteEventStore) -> None:
+async def test_an_empty_store_has_nothing_open(store: StoreEngine) -> None:
     live = LiveStatuses(store)
     assert not live.has_caught_up
     assert await live.refresh() == 0
@@ -86,14 +78,14 @@ async def test_an_empty_store_has_nothing_open(store: SqliteEventStore) -> None:
     assert (live.open_executions(), live.runners(), live.position) == ([], [], 0)
 
 
-async def test_without_any_projector_they_are_what_the_store_says(store: SqliteEventStore) -> None:
+async def test_without_any_projector_they_are_what_the_store_says(store: StoreEngine) -> None:
     set_sail(store, times=5)
     assert open_in(store), "or this would show nothing"
     assert await agrees(await fresh(store), store)
 
 
 @pytest.mark.parametrize("projected", [0, 1, 7, 40, 10_000])
-async def test_tables_that_are_behind_are_only_where_they_begin(store: SqliteEventStore, projected: int) -> None:
+async def test_tables_that_are_behind_are_only_where_they_begin(store: StoreEngine, projected: int) -> None:
     set_sail(store, times=3, prefix="first-")
     runner = project(store)
     set_sail(store, times=3, prefix="second-")
@@ -101,7 +93,7 @@ async def test_tables_that_are_behind_are_only_where_they_begin(store: SqliteEve
     assert await agrees(await fresh(store), store)
 
 
-async def test_rows_that_are_newer_than_the_tables_position_are_not_folded_twice(store: SqliteEventStore) -> None:
+async def test_rows_that_are_newer_than_the_tables_position_are_not_folded_twice(store: StoreEngine) -> None:
     set_sail(store, times=3)
     project(store)
     change(store, "DELETE FROM tracking WHERE application_name = 'projector'")
@@ -109,7 +101,7 @@ async def test_rows_that_are_newer_than_the_tables_position_are_not_folded_twice
     assert await agrees(await fresh(store), store)
 
 
-async def test_more_events_than_one_page_are_all_folded(store: SqliteEventStore) -> None:
+async def test_more_events_than_one_page_are_all_folded(store: StoreEngine) -> None:
     set_sail(store, times=40)
     assert store.head() > 2000
     assert await agrees(await fresh(store), store)
@@ -118,7 +110,7 @@ async def test_more_events_than_one_page_are_all_folded(store: SqliteEventStore)
 # --- what comes ----------------------------------------------------------------------------------------------------
 
 
-async def test_each_refresh_folds_what_came_since(store: SqliteEventStore) -> None:
+async def test_each_refresh_folds_what_came_since(store: StoreEngine) -> None:
     live = await fresh(store)
     for event in news(*VOYAGE):
         store.append(REEF, [event])
@@ -127,7 +119,7 @@ async def test_each_refresh_folds_what_came_since(store: SqliteEventStore) -> No
     assert await live.refresh() == 0
 
 
-async def test_an_execution_that_ends_leaves_and_its_late_events_do_not_bring_it_back(store: SqliteEventStore) -> None:
+async def test_an_execution_that_ends_leaves_and_its_late_events_do_not_bring_it_back(store: StoreEngine) -> None:
     store.append(REEF, news(*SHIPWRECK[:-1]))
     live = await fresh(store)
     assert live.execution(SURVEY) == folded(store)[SURVEY]
@@ -140,14 +132,14 @@ async def test_an_execution_that_ends_leaves_and_its_late_events_do_not_bring_it
     assert await agrees(live, store)
 
 
-async def test_an_end_beyond_the_tables_takes_it_out_from_the_beginning(store: SqliteEventStore) -> None:
+async def test_an_end_beyond_the_tables_takes_it_out_from_the_beginning(store: StoreEngine) -> None:
     store.append(REEF, news(*VOYAGE[:5]))
     project(store)
     store.append(REEF, news(*VOYAGE[5:], REMARK))
     assert (await fresh(store)).open_executions() == []
 
 
-async def test_an_end_that_cannot_be_read_is_one_too(store: SqliteEventStore) -> None:
+async def test_an_end_that_cannot_be_read_is_one_too(store: StoreEngine) -> None:
     store.append(REEF, news(*VOYAGE[:5]))
     live = await fresh(store)
     store.append(REEF, [new(COMPLETED)])
@@ -158,7 +150,7 @@ async def test_an_end_that_cannot_be_read_is_one_too(store: SqliteEventStore) ->
     assert (await fresh(store)).open_executions() == []
 
 
-async def test_runners_are_found_by_id_and_by_queue_the_latest_to_change_first(store: SqliteEventStore) -> None:
+async def test_runners_are_found_by_id_and_by_queue_the_latest_to_change_first(store: StoreEngine) -> None:
     for name, queue in (("polaris", QUEUE), ("vega", "night-watch"), ("deneb", QUEUE)):
         store.append(runner_stream(name), news(RunnerStarting(task_queue=queue)))
     project(store)
@@ -178,7 +170,7 @@ async def test_runners_are_found_by_id_and_by_queue_the_latest_to_change_first(s
 # --- rows that stand still -----------------------------------------------------------------------------------------
 
 
-async def test_an_execution_whose_row_stands_still_is_as_the_store_says(store: SqliteEventStore) -> None:
+async def test_an_execution_whose_row_stands_still_is_as_the_store_says(store: StoreEngine) -> None:
     store.append(REEF, [new(REQUESTED), new(STARTED), POISON, new(REMARK)])
     project(store)
     live = await fresh(store)
@@ -192,7 +184,7 @@ async def test_an_execution_whose_row_stands_still_is_as_the_store_says(store: S
     assert live.open_executions() == []
 
 
-async def test_an_execution_that_never_got_a_row_is_open_all_the_same(store: SqliteEventStore) -> None:
+async def test_an_execution_that_never_got_a_row_is_open_all_the_same(store: StoreEngine) -> None:
     store.append(REEF, [POISON, new(REMARK)])
     project(store)
     live = await fresh(store)
@@ -200,13 +192,13 @@ async def test_an_execution_that_never_got_a_row_is_open_all_the_same(store: Sql
     assert await agrees(live, store)
 
 
-async def test_an_execution_that_ended_after_its_row_stood_still_is_not_open(store: SqliteEventStore) -> None:
+async def test_an_execution_that_ended_after_its_row_stood_still_is_not_open(store: StoreEngine) -> None:
     store.append(REEF, [new(REQUESTED), POISON, new(RESULT), new(COMPLETED)])
     project(store)
     assert (await fresh(store)).open_executions() == []
 
 
-async def test_a_row_that_stands_still_while_they_are_followed_changes_nothing(store: SqliteEventStore) -> None:
+async def test_a_row_that_stands_still_while_they_are_followed_changes_nothing(store: StoreEngine) -> None:
     store.append(REEF, [new(REQUESTED), new(STARTED)])
     project(store)
     live = await fresh(store)
@@ -216,7 +208,7 @@ async def test_a_row_that_stands_still_while_they_are_followed_changes_nothing(s
     assert await agrees(live, store)
 
 
-async def test_a_runner_whose_row_stands_still_is_as_the_store_says(store: SqliteEventStore) -> None:
+async def test_a_runner_whose_row_stands_still_is_as_the_store_says(store: StoreEngine) -> None:
     store.append(
         runner_stream("polaris"), news(RunnerStarting(task_queue=QUEUE, pid=2**70), RunnerReady(task_queue=QUEUE))
     )
@@ -231,7 +223,7 @@ async def test_a_runner_whose_row_stands_still_is_as_the_store_says(store: Sqlit
 # --- who listens ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_listener_hears_each_event_once_after_it_is_folded(store: SqliteEventStore) -> None:
+async def test_a_listener_hears_each_event_once_after_it_is_folded(store: StoreEngine) -> None:
     live = LiveStatuses(store)
     heard: list[tuple[RecordedEvent, int | None]] = []
 
@@ -249,7 +241,7 @@ async def test_a_listener_hears_each_event_once_after_it_is_folded(store: Sqlite
     assert len(heard) == len(VOYAGE) + 1
 
 
-async def test_what_the_tables_held_and_what_comes_after_an_end_is_not_news(store: SqliteEventStore) -> None:
+async def test_what_the_tables_held_and_what_comes_after_an_end_is_not_news(store: StoreEngine) -> None:
     store.append(REEF, news(*VOYAGE[:4]))
     project(store)
     live = LiveStatuses(store)
@@ -263,7 +255,7 @@ async def test_what_the_tables_held_and_what_comes_after_an_end_is_not_news(stor
     assert heard == ["ExecutionRequested"]
 
 
-async def test_two_refreshes_at_once_fold_each_event_once(store: SqliteEventStore) -> None:
+async def test_two_refreshes_at_once_fold_each_event_once(store: StoreEngine) -> None:
     set_sail(store, times=3)
     live = LiveStatuses(store)
     heard: list[int] = []
@@ -276,20 +268,20 @@ async def test_two_refreshes_at_once_fold_each_event_once(store: SqliteEventStor
 # --- being kept fresh ----------------------------------------------------------------------------------------------
 
 
-async def _until_fresh(live: LiveStatuses, store: SqliteEventStore) -> None:
+async def _until_fresh(live: LiveStatuses, store: StoreEngine) -> None:
     async with asyncio.timeout(10):
         while live.position < store.head():
             await asyncio.sleep(0.01)
 
 
-async def test_they_are_kept_fresh_until_told_to_stop(store: SqliteEventStore) -> None:
+async def test_they_are_kept_fresh_until_told_to_stop(engine: Engine, store: StoreEngine, place: str) -> None:
     live = LiveStatuses(store)
     keeping = asyncio.create_task(live.keep_fresh(0.01))
     for event in news(*VOYAGE[:6]):
         store.append(REEF, [event])
         await _until_fresh(live, store)
         assert await agrees(live, store)
-    with child(hold_lock, sqlite_locked, str(store.path)) as keeper:
+    with child(hold_lock, engine.locked, place) as keeper:
         assert keeper.hear() == "locked"
         assert await agrees(live, store), "reading waits for no lock"
     keeping.cancel()
@@ -297,27 +289,7 @@ async def test_they_are_kept_fresh_until_told_to_stop(store: SqliteEventStore) -
         await keeping
 
 
-async def test_a_store_that_is_not_there_for_a_while_is_waited_for_and_said_once(tmp_path: Path) -> None:
-    with closing(open_sqlite(str(tmp_path / "store.db"), 10.0)) as store, capture_logs() as said:
-        away = store.path.rename(tmp_path / "in-the-dock.db")
-        live = LiveStatuses(store)
-        keeping = asyncio.create_task(live.keep_fresh(0.01))
-        async with asyncio.timeout(10):
-            while not said:
-                await asyncio.sleep(0.01)
-        assert not live.has_caught_up
-        away.rename(store.path)
-        store.append(REEF, news(REQUESTED))
-        await _until_fresh(live, store)
-        assert live.execution(SURVEY) is not None
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
-    assert [entry["event"] for entry in said] == ["live statuses wait and try again"]
-    assert "there is no event store at" in said[0]["reason"]
-
-
-async def test_the_conditions_of_an_open_execution_are_there(store: SqliteEventStore) -> None:
+async def test_the_conditions_of_an_open_execution_are_there(store: StoreEngine) -> None:
     store.append(REEF, news(REQUESTED, STARTED, AWAITED))
     live = await fresh(store)
     status = live.execution(SURVEY)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
-from projector.engines.sqlite_datastore import APPLICATION_ID, SCHEMA_VERSION
+from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream, runner_stream
 from projector.errors import ExecutionNotFound, InputRejected, StoreError
 from projector.events import ExecutionRequested, RunnerReady, RunnerStarting, RunnerStopped
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
 from projector.projections.runners import RunnerState
-from projector.queries import SELECT_ENDED_SINCE, Queries
+from projector.queries import Queries
+from tests.engines import Engine
 from tests.fleet import RUNNERS, STORIES, set_sail
 from tests.histories import (
     AGENT,
@@ -39,21 +35,15 @@ from tests.histories import (
     news,
 )
 from tests.processes import child
-from tests.store_processes import hold_lock, open_sqlite, sqlite_locked
-from tests.tables import folded, make_database, project
+from tests.store_processes import hold_lock
+from tests.tables import folded, project, rows
 
 REEF = execution_stream(SURVEY)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteEventStore]:
-    with closing(open_sqlite(str(tmp_path / "store.db"), 10.0)) as store:
-        yield store
-
-
-@pytest.fixture
-async def queries(store: SqliteEventStore) -> AsyncIterator[Queries]:
-    async with Queries(store.path) as queries:
+async def queries(store: StoreEngine) -> AsyncIterator[Queries]:
+    async with Queries(store.reader()) as queries:
         yield queries
 
 
@@ -82,6 +72,11 @@ def newest_first(statuses: dict[str, ExecutionStatus], chosen: Callable[[Executi
         ({"category": "agent_failed"}, lambda status: status.failure is not None and status.failure.code == "E401"),
         ({"session": "reefs"}, lambda status: status.session_id == "reefs"),
         ({"session": "REEFS"}, lambda status: False),
+        ({"category": "agent_failed", "code": "E102"}, lambda status: False),
+        (
+            {"category": "runner_unavailable", "phase": "FAILED"},
+            lambda status: status.failure is not None and status.failure.code == "E102",
+        ),
         ({"phase": "COMPLETED", "code": "E401"}, lambda status: False),
         (
             {"phase": "FAILED", "code": "E401", "session": "reefs"},
@@ -90,7 +85,7 @@ def newest_first(statuses: dict[str, ExecutionStatus], chosen: Callable[[Executi
     ],
 )
 async def test_a_filter_lets_through_what_it_says_newest_first(
-    store: SqliteEventStore, queries: Queries, chosen: dict[str, str], keeps: Callable[[ExecutionStatus], bool]
+    store: StoreEngine, queries: Queries, chosen: dict[str, str], keeps: Callable[[ExecutionStatus], bool]
 ) -> None:
     set_sail(store, times=3)
     project(store)
@@ -106,7 +101,7 @@ def at(second: float) -> datetime:
 )
 @pytest.mark.parametrize("code", [None, "E102", "E401"])
 async def test_executions_are_told_by_when_they_ended(
-    store: SqliteEventStore, queries: Queries, since: float | None, until: float | None, code: str | None
+    store: StoreEngine, queries: Queries, since: float | None, until: float | None, code: str | None
 ) -> None:
     """What ended just then is in for `since` and out for `until`; what has not ended is never in."""
     set_sail(store, times=3)
@@ -131,9 +126,7 @@ async def test_executions_are_told_by_when_they_ended(
 
 
 @pytest.mark.parametrize("hours", [5.5, -11])
-async def test_a_moment_of_another_zone_is_the_same_moment(
-    store: SqliteEventStore, queries: Queries, hours: float
-) -> None:
+async def test_a_moment_of_another_zone_is_the_same_moment(store: StoreEngine, queries: Queries, hours: float) -> None:
     set_sail(store)
     project(store)
     there = at(4).astimezone(timezone(timedelta(hours=hours)))
@@ -141,7 +134,7 @@ async def test_a_moment_of_another_zone_is_the_same_moment(
     assert here.items and await queries.executions(ExecutionFilter(finished_since=there)) == here
 
 
-async def test_a_fraction_of_a_second_counts(store: SqliteEventStore, queries: Queries) -> None:
+async def test_a_fraction_of_a_second_counts(store: StoreEngine, queries: Queries) -> None:
     for second in (1, 1.000001, 1.5, 2):
         end = [new(REQUESTED), new(COMPLETED, seconds=second)]
         store.append(execution_stream(f"boat-{second}"), end)
@@ -151,7 +144,7 @@ async def test_a_fraction_of_a_second_counts(store: SqliteEventStore, queries: Q
 
 
 async def test_pages_of_what_ended_in_some_time_have_neither_gap_nor_repeat(
-    store: SqliteEventStore, queries: Queries
+    store: StoreEngine, queries: Queries
 ) -> None:
     set_sail(store, times=4)
     project(store)
@@ -169,16 +162,7 @@ async def test_pages_of_what_ended_in_some_time_have_neither_gap_nor_repeat(
     assert len(seen) > 2 * chosen.limit
 
 
-async def test_what_ended_lately_is_found_without_a_look_at_every_row(
-    store: SqliteEventStore, queries: Queries
-) -> None:
-    project(store)
-    asked = dict.fromkeys(("since", "until", "phase", "code", "category", "session", "before", "limit"))
-    plan = await queries._all("EXPLAIN QUERY PLAN " + SELECT_ENDED_SINCE, asked | {"since": at(0).isoformat()})
-    assert "executions_by_end (finished_at>?" in plan[0]["detail"]
-
-
-async def test_a_list_shows_the_whole_status(store: SqliteEventStore, queries: Queries) -> None:
+async def test_a_list_shows_the_whole_status(store: StoreEngine, queries: Queries) -> None:
     set_sail(store, times=2)
     project(store)
     page = await queries.executions()
@@ -188,7 +172,7 @@ async def test_a_list_shows_the_whole_status(store: SqliteEventStore, queries: Q
 
 @pytest.mark.parametrize("limit", [1, 3, 7])
 async def test_pages_have_neither_gap_nor_repeat_while_new_executions_arrive(
-    store: SqliteEventStore, queries: Queries, limit: int
+    store: StoreEngine, queries: Queries, limit: int
 ) -> None:
     set_sail(store, times=3)
     project(store)
@@ -205,7 +189,7 @@ async def test_pages_have_neither_gap_nor_repeat_while_new_executions_arrive(
     assert seen == there_at_first
 
 
-async def test_the_last_page_is_known_to_be_the_last(store: SqliteEventStore, queries: Queries) -> None:
+async def test_the_last_page_is_known_to_be_the_last(store: StoreEngine, queries: Queries) -> None:
     for number in range(4):
         store.append(execution_stream(f"boat-{number}"), news(REQUESTED))
     project(store)
@@ -221,7 +205,7 @@ NASTY = ["' OR '1'='1", "'; DROP TABLE executions; --", "%", "reef_", ":phase", 
 
 @pytest.mark.parametrize("text", NASTY)
 async def test_a_filter_that_looks_like_a_statement_is_only_a_text(
-    store: SqliteEventStore, queries: Queries, text: str
+    store: StoreEngine, queries: Queries, text: str
 ) -> None:
     store.append(REEF, news(REQUESTED))
     store.append(execution_stream("nasty"), news(REQUESTED.model_copy(update={"session_id": text})))
@@ -258,7 +242,7 @@ def test_a_filter_that_makes_no_sense_is_refused(typed: dict[str, Any], words: s
         ExecutionFilter.parse(**typed)
 
 
-async def test_failures_are_listed_by_cause_the_latest_first(store: SqliteEventStore, queries: Queries) -> None:
+async def test_failures_are_listed_by_cause_the_latest_first(store: StoreEngine, queries: Queries) -> None:
     store.append(execution_stream("one"), news(REQUESTED, failed(message="the lead line parted at 3 fathoms")))
     store.append(execution_stream("two"), news(REQUESTED, failed(type="OSError", message="no chart")))
     store.append(execution_stream("three"), news(REQUESTED, failed(message="the lead line parted at 12 fathoms")))
@@ -275,13 +259,13 @@ async def test_failures_are_listed_by_cause_the_latest_first(store: SqliteEventS
 # --- one execution and the runners, as of now ----------------------------------------------------------------------
 
 
-async def test_an_execution_is_right_without_any_projector(store: SqliteEventStore, queries: Queries) -> None:
+async def test_an_execution_is_right_without_any_projector(store: StoreEngine, queries: Queries) -> None:
     for event in news(*SHIPWRECK):
         store.append(REEF, [event])
         assert await queries.execution(SURVEY) == folded(store)[SURVEY]
 
 
-async def test_an_execution_is_its_row_and_what_came_since(store: SqliteEventStore, queries: Queries) -> None:
+async def test_an_execution_is_its_row_and_what_came_since(store: StoreEngine, queries: Queries) -> None:
     store.append(REEF, news(*VOYAGE[:5]))
     project(store)
     store.append(REEF, news(*VOYAGE[5:]))
@@ -292,7 +276,7 @@ async def test_an_execution_is_its_row_and_what_came_since(store: SqliteEventSto
     assert (lag.position, lag.head, lag.events) == (5, 12, 7)
 
 
-async def test_an_execution_that_is_parked_is_still_told_to_its_end(store: SqliteEventStore, queries: Queries) -> None:
+async def test_an_execution_that_is_parked_is_still_told_to_its_end(store: StoreEngine, queries: Queries) -> None:
     store.append(REEF, [new(REQUESTED), new(ATTEMPT, attempt=2**70), new(REMARK), new(COMPLETED)])
     project(store)
     status = await queries.execution(SURVEY)
@@ -313,7 +297,7 @@ async def test_a_malformed_id_is_refused(queries: Queries, malformed: str) -> No
         await queries.execution(malformed)
 
 
-async def test_runners_are_right_without_any_projector(store: SqliteEventStore, queries: Queries) -> None:
+async def test_runners_are_right_without_any_projector(store: StoreEngine, queries: Queries) -> None:
     for number, events in enumerate(RUNNERS):
         store.append(runner_stream(f"runner-{number}"), news(*events))
     runners = await queries.runners()
@@ -329,9 +313,7 @@ async def test_runners_are_right_without_any_projector(store: SqliteEventStore, 
     assert (await queries.runners())[0].state is RunnerState.STOPPED
 
 
-async def test_runners_are_told_by_queue_also_when_they_moved_to_another(
-    store: SqliteEventStore, queries: Queries
-) -> None:
+async def test_runners_are_told_by_queue_also_when_they_moved_to_another(store: StoreEngine, queries: Queries) -> None:
     store.append(runner_stream("polaris"), news(RunnerStarting(task_queue=QUEUE)))
     project(store)
     store.append(runner_stream("polaris"), news(RunnerReady(task_queue="night")))
@@ -340,7 +322,7 @@ async def test_runners_are_told_by_queue_also_when_they_moved_to_another(
     assert await queries.runners("'; --") == ()
 
 
-async def test_streams_whose_names_begin_alike_are_not_runners(store: SqliteEventStore, queries: Queries) -> None:
+async def test_streams_whose_names_begin_alike_are_not_runners(store: StoreEngine, queries: Queries) -> None:
     for stream in ("runner", "runner.", "runner0/x", "runnerx", "runnes"):
         store.append(stream, news(RunnerReady(task_queue=QUEUE)))
     store.append(execution_stream("runner"), news(ExecutionRequested(agent=AGENT, task_queue=QUEUE)))
@@ -353,66 +335,36 @@ async def test_streams_whose_names_begin_alike_are_not_runners(store: SqliteEven
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM executions", "INSERT INTO parked VALUES ('x', 1, 'y')", "DROP TABLE runners"]
 )
-async def test_its_connection_cannot_write(store: SqliteEventStore, queries: Queries, statement: str) -> None:
-    with pytest.raises(StoreError, match="readonly"):
-        await queries._all(statement)
+async def test_its_connection_cannot_write(store: StoreEngine, statement: str) -> None:
+    store.append(REEF, news(REQUESTED))
+    project(store)
+    before, reader = rows(store), store.reader()
+    await reader.open()
+    try:
+        with pytest.raises(StoreError, match=r"read-?only"):
+            await reader.fetch(statement)
+    finally:
+        await reader.close()
+    assert rows(store) == before
 
 
-async def test_reading_waits_for_no_lock(store: SqliteEventStore, queries: Queries) -> None:
+async def test_reading_waits_for_no_lock(engine: Engine, place: str, store: StoreEngine, queries: Queries) -> None:
     store.append(REEF, news(*VOYAGE))
-    with child(hold_lock, sqlite_locked, str(store.path)) as keeper:
+    with child(hold_lock, engine.locked, place) as keeper:
         assert keeper.hear() == "locked"
         assert (await queries.execution(SURVEY)).phase is Phase.COMPLETED
-        async with Queries(store.path, lock_timeout=30.0) as others:
+        async with Queries(store.reader()) as others:
             assert (await others.lag()).head == len(VOYAGE)
 
 
-@pytest.mark.parametrize(
-    ("make", "refusal", "words"),
-    [
-        (lambda path: None, "StoreMissing", "there is no event store at .* yet"),
-        (lambda path: path.mkdir(), "StoreError", "is a folder"),
-        (lambda path: path.touch(), "StoreForeign", "is an empty file, not an event store"),
-        (lambda path: path.write_text("Dear diary, " * 100), "StoreForeign", "is not an SQLite database"),
-        (
-            lambda path: make_database(path, "CREATE TABLE recipes (name)"),
-            "StoreForeign",
-            "a database of something else",
-        ),
-        (
-            lambda path: make_database(
-                path, f"PRAGMA application_id={APPLICATION_ID}", f"PRAGMA user_version={SCHEMA_VERSION + 1}"
-            ),
-            "StoreTooNew",
-            "install the newer version",
-        ),
-    ],
-    ids=["nothing", "a folder", "an empty file", "a letter", "recipes", "a newer store"],
-)
-async def test_a_place_without_a_store_of_ours_is_refused_and_left_as_it_was(
-    tmp_path: Path, make: Callable[[Path], object], refusal: str, words: str
-) -> None:
-    path = tmp_path / "store.db"
-    make(path)
-    before = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
-    with pytest.raises(StoreError, match=words) as refused:
-        async with Queries(path):
-            pass
-    assert type(refused.value).__name__ == refusal
-    assert {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()} == before
-    async with asyncio.timeout(5):  # its thread ends, or the process never would
-        while any(not thread.daemon and "connection" in thread.name for thread in threading.enumerate()):
-            await asyncio.sleep(0.01)
-
-
-async def test_closing_twice_does_no_harm(store: SqliteEventStore) -> None:
-    queries = await Queries(store.path).__aenter__()
+async def test_closing_twice_does_no_harm(store: StoreEngine) -> None:
+    queries = await Queries(store.reader()).__aenter__()
     await queries.close()
     await queries.close()
 
 
 async def test_a_writer_s_events_are_seen_by_a_reader_that_was_there_before(
-    store: SqliteEventStore, queries: Queries
+    store: StoreEngine, queries: Queries
 ) -> None:
     assert (await queries.lag()).head == 0
     set_sail(store)

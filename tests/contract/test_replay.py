@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.errors import ExecutionNotFound, InputRejected
 from projector.execution_status import fold
 from projector.replay import history, replay, status_at
 from projector.repository import ExecutionRepository
+from tests.engines import Engine
 from tests.histories import REMARK, REQUESTED, SHIPWRECK, SURVEY, VOYAGE, news
-from tests.store_processes import open_sqlite
 
 REEF = execution_stream(SURVEY)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteEventStore]:
-    with closing(open_sqlite(str(tmp_path / "store.db"))) as store:
+def store(engine: Engine, place: str) -> Iterator[StoreEngine]:
+    with closing(engine.open(place)) as store:
         store.append(execution_stream("another"), news(*SHIPWRECK))
         store.append(REEF, news(*VOYAGE))
         yield store
 
 
-def test_each_event_is_shown_with_the_status_after_it(store: SqliteEventStore) -> None:
+def test_each_event_is_shown_with_the_status_after_it(store: StoreEngine) -> None:
     records = store.read(REEF)
     changes = list(replay(store, SURVEY))
     assert [change.record for change in changes] == records
@@ -36,12 +35,12 @@ def test_each_event_is_shown_with_the_status_after_it(store: SqliteEventStore) -
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, None), (1, 1), (3, 7), (12, None), (12, 12)])
-def test_a_part_is_replayed_with_all_that_went_before_it(store: SqliteEventStore, first: int, last: int | None) -> None:
+def test_a_part_is_replayed_with_all_that_went_before_it(store: StoreEngine, first: int, last: int | None) -> None:
     whole = list(replay(store, SURVEY))
     assert list(replay(store, SURVEY, from_version=first, to_version=last)) == whole[first - 1 : last]
 
 
-def test_the_status_as_of_any_version_is_what_it_was_then(store: SqliteEventStore) -> None:
+def test_the_status_as_of_any_version_is_what_it_was_then(store: StoreEngine) -> None:
     repository = ExecutionRepository(store)
     for version, record in enumerate(store.read(REEF), start=1):
         then = status_at(store, SURVEY, version)
@@ -50,7 +49,7 @@ def test_the_status_as_of_any_version_is_what_it_was_then(store: SqliteEventStor
 
 
 def test_a_history_is_read_from_any_version_and_over_any_page(
-    store: SqliteEventStore, monkeypatch: pytest.MonkeyPatch
+    store: StoreEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("projector.replay.PAGE", 5)
     for after in range(len(VOYAGE) + 1):
@@ -69,18 +68,18 @@ def test_a_history_is_read_from_any_version_and_over_any_page(
         ({"from_version": 10**30}, "there is no version"),
     ],
 )
-def test_versions_that_make_no_sense_are_refused(store: SqliteEventStore, options: dict[str, int], words: str) -> None:
+def test_versions_that_make_no_sense_are_refused(store: StoreEngine, options: dict[str, int], words: str) -> None:
     with pytest.raises(InputRejected, match=words):
         list(replay(store, SURVEY, **options))
 
 
 @pytest.mark.parametrize(("after", "words"), [(-1, "-1 is not a version"), (10**30, "there is no version")])
-def test_a_history_after_no_version_of_it_is_refused(store: SqliteEventStore, after: int, words: str) -> None:
+def test_a_history_after_no_version_of_it_is_refused(store: StoreEngine, after: int, words: str) -> None:
     with pytest.raises(InputRejected, match=words):
         list(history(store, SURVEY, after=after))
 
 
-def test_what_is_not_there_is_not_replayed(store: SqliteEventStore) -> None:
+def test_what_is_not_there_is_not_replayed(store: StoreEngine) -> None:
     for look in (
         lambda: list(replay(store, "the-flying-dutchman")),
         lambda: list(history(store, "the-flying-dutchman")),
@@ -92,12 +91,12 @@ def test_what_is_not_there_is_not_replayed(store: SqliteEventStore) -> None:
     assert ExecutionRepository(store).find("the-flying-dutchman") is None
 
 
-def test_a_malformed_id_is_refused(store: SqliteEventStore) -> None:
+def test_a_malformed_id_is_refused(store: StoreEngine) -> None:
     with pytest.raises(InputRejected, match="is not an execution id"):
         list(replay(store, "no such/id"))
 
 
-def test_the_repository_s_cache_never_grows_old(store: SqliteEventStore) -> None:
+def test_the_repository_s_cache_never_grows_old(store: StoreEngine) -> None:
     repository = ExecutionRepository(store)
     assert repository.get(SURVEY).version == 12
     store.append(REEF, news(REMARK))

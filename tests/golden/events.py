@@ -18,6 +18,7 @@ from projector.events import (
     ExecutionFailed,
     ExecutionRequested,
     ExecutionRetried,
+    ExecutionsArchived,
     ExecutionStarted,
     HeartbeatRecorded,
     MessageAppended,
@@ -126,5 +127,12 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
         truncated=CUT,
     ),
     ConditionCleared(kind=ConditionKind.PAUSED, truncated=CUT),
+    ExecutionsArchived(
+        file="executions-2026-03-14-1.jsonl.gz",
+        executions=2,
+        events=21,
+        sha256="5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
+        truncated=CUT,
+    ),
 )
 EVENTS: Final = {type(event).__name__: event for event in _EVENTS}

@@ -13,7 +13,7 @@ from typing import Any, Final
 from projector.envelope import RecordedEvent
 from projector.events import AttemptFinished, RunnerAwaited
 from projector.execution_status import ExecutionStatus, Phase
-from projector.queries import Queries
+from projector.opening import open_queries
 from tests.matrix.cell import Cell, Outcome, Stage
 from tests.temporal.harness import Harness
 from tests.temporal.processes import Program, until
@@ -121,7 +121,7 @@ class Scene:
 
     async def runner_pid(self) -> int:
         """The process id of the runner itself, not of its supervisor."""
-        async with Queries(self.harness.settings.store_path) as queries:
+        async with open_queries(self.harness.settings) as queries:
             return (await queries.runners(self.queue))[0].pid
 
     async def end(self) -> ExecutionStatus:

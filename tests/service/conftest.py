@@ -167,7 +167,7 @@ def open_store(path: Path) -> SqliteEventStore:
 
 def project(store: SqliteEventStore) -> None:
     """Bring the query tables up to the head of the store."""
-    ProjectionRunner(store, store.datastore).catch_up()
+    ProjectionRunner(store, store.database).catch_up()
 
 
 def append(store: SqliteEventStore, execution_id: str, *events: WritableEvent) -> None:

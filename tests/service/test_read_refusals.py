@@ -201,17 +201,26 @@ def test_a_place_that_can_hold_no_store_is_named(
     assert is_refused(alone(*command, "--store", store), NO_STORE, words)
 
 
-@pytest.mark.parametrize("store", ["postgresql://me:hunter2secret@harbour/events", "sqlite://"])
+@pytest.mark.parametrize("store", ["mysql://me:hunter2secret@harbour/events", "sqlite://"])
 @pytest.mark.parametrize("command", [("list",), ("watch",)], ids=" ".join)
-def test_a_store_that_is_no_file_is_refused_without_its_password(
+def test_a_store_of_no_engine_of_ours_is_refused_without_its_password(
     fleet: CommandLine, command: tuple[str, ...], store: str
 ) -> None:
     for ended, code, place in (
         (fleet(*command, "--store", store), USAGE, "--store '"),
         (fleet(*command, EXECUTION_STATUS_STORE=store), NO_STORE, "EXECUTION_STATUS_STORE='"),
     ):
-        assert is_refused(ended, code, place, "cannot be used: name an SQLite file")
+        assert is_refused(ended, code, place, "cannot be used: name an SQLite file", "or a PostgreSQL database")
         assert "hunter2secret" not in ended.err
+
+
+@pytest.mark.parametrize("command", [("list",), ("watch",), ("show", SURVEY), ("rebuild",)], ids=" ".join)
+def test_a_database_that_is_not_there_is_told_in_one_line_without_its_password(
+    fleet: CommandLine, command: tuple[str, ...]
+) -> None:
+    ended = fleet(*command, "--store", "postgresql://me:hunter2secret@127.0.0.1:1/events")
+    assert is_refused(ended, NO_STORE, "postgresql://me@127.0.0.1:1/events", "Connection refused", "check that")
+    assert "hunter2secret" not in ended.err
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,42 @@ def test_a_rebuild_heals_the_rows_and_says_which(alone: CommandLine, store: Sqli
     assert alone("list", "--json").out == before
 
 
+def _made_by_another_version(alone: CommandLine) -> None:
+    """Make the rows those of an earlier version of this program, which said something else."""
+    with closing(sqlite3.connect(alone.store)) as connection, connection:
+        connection.execute("UPDATE executions SET phase = 'PENDING', status = replace(status, 'FAILED', 'PENDING')")
+        connection.execute("DELETE FROM tracking WHERE application_name = 'projector.fold'")
+
+
+def test_show_believes_no_rows_of_another_version(alone: CommandLine, store: SqliteEventStore) -> None:
+    append(store, WRECK, *SHIPWRECK)
+    project(store)
+    before = alone("show", WRECK, "--json").object
+    _made_by_another_version(alone)
+    assert alone("list", "--json").object["phase"] == "PENDING", "or this would show nothing"
+    assert alone("show", WRECK, "--json").object == before
+    assert before["phase"] == "FAILED"
+
+
+def test_the_projector_makes_rows_of_another_version_anew(alone: CommandLine, store: SqliteEventStore) -> None:
+    append(store, WRECK, *SHIPWRECK)
+    project(store)
+    before = alone("list", "--json").out
+    _made_by_another_version(alone)
+    verified = alone("rebuild", "--verify", "--json")
+    assert (verified.code, verified.object["differences"]) == (
+        1,
+        ["all tables: another version of this program has made them"],
+    )
+    with alone.started("project") as projecting:
+        assert projecting.stderr and projecting.stderr.readline()
+        append(store, SURVEY, *VOYAGE)
+        newest, oldest = alone("list", "--json").out.splitlines()
+    assert f"{SURVEY}" in newest
+    assert oldest + "\n" == before
+    assert alone("rebuild", "--verify").code == 0
+
+
 def test_a_rebuild_needs_no_projector_and_leaves_no_files(alone: CommandLine) -> None:
     with closing(open_store(alone.store)) as store:
         append(store, SURVEY, *VOYAGE)

@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.engines import Engine, chosen
 from tests.surroundings import ours_alone
 from tests.temporal import agents
 from tests.temporal.harness import HEALTHY_QUEUE, Harness, installed
@@ -24,10 +25,18 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def bare(tmp_path_factory: pytest.TempPathFactory, surroundings: None) -> AsyncIterator[Harness]:
+def store_engine(request: pytest.FixtureRequest) -> Engine:
+    """What keeps the stores of this run; see `--store`."""
+    return chosen(request.config)
+
+
+@pytest.fixture(scope="session")
+async def bare(
+    tmp_path_factory: pytest.TempPathFactory, surroundings: None, store_engine: Engine
+) -> AsyncIterator[Harness]:
     """The installation, without any runner."""
     folder: Path = tmp_path_factory.mktemp("survey ship")
-    async with installed(folder) as harness:
+    async with installed(folder, store_engine) as harness:
         yield harness
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from projector.opening import hygiene_from_environment, open_store
 from runner.connection import ADDRESS_FILE, connect
+from tests import engines
 from tests.temporal.harness import Harness
 from workflows.client import ExecutionClient
 from workflows.dev_server import DevServer, dev_server
@@ -68,14 +69,18 @@ async def engine_in(folder: Path) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def served(engine: Engine, settings: OrchestratorSettings) -> AsyncIterator[Harness]:
-    """A store and an orchestrator on this server, in this process."""
+async def served(
+    engine: Engine, settings: OrchestratorSettings, store_engine: engines.Engine
+) -> AsyncIterator[Harness]:
+    """A store and an orchestrator on this server, in this process; the store's place is made here."""
     (settings.data_dir / ADDRESS_FILE).write_text(engine.address)
-    store = await asyncio.to_thread(open_store, settings)
-    try:
-        client = await connect(settings.data_dir, timeout=10, identity="orchestrator:1")
-        executions = ExecutionClient(settings, store, hygiene_from_environment(), connection=client)
-        async with orchestrating(client, store, settings=settings):
-            yield Harness(settings, store, client, engine.address, executions)
-    finally:
-        store.close()
+    with store_engine.make_place(settings.data_dir) as place:
+        settings = settings.model_copy(update={"store": place})
+        store = await asyncio.to_thread(open_store, settings)
+        try:
+            client = await connect(settings.data_dir, timeout=10, identity="orchestrator:1")
+            executions = ExecutionClient(settings, store, hygiene_from_environment(), connection=client)
+            async with orchestrating(client, store, settings=settings):
+                yield Harness(settings, store, client, engine.address, executions)
+        finally:
+            store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +10,6 @@ from typing import Final
 
 MEMORY_GROUPS: Final = Path("/sys/fs/cgroup/memory")
 """Where the kernel's memory groups are, if it has those of the first version."""
-
-
-@contextmanager
-def locked(store: Path) -> Iterator[None]:
-    """Hold the store's lock against every other writer."""
-    connection = sqlite3.connect(store, isolation_level=None, timeout=20)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-        yield
-    finally:
-        connection.close()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from temporalio.client import Client, WorkflowHandle
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.envelope import RecordedEvent, execution_stream
 from projector.events import Timeouts
 from projector.execution_status import ExecutionStatus, fold
 from projector.failures import Failure
-from projector.opening import hygiene_from_environment, open_store
-from projector.queries import Queries
+from projector.opening import hygiene_from_environment, open_queries, open_store
 from projector.streams import StatusChange, follow
-from tests.temporal.processes import ROOT, UNPRIVILEGED, Program, program
+from tests.engines import SQLITE, Engine, engine_at
+from tests.temporal.processes import COMMAND, ROOT, UNPRIVILEGED, Program, program
 from workflows.client import ExecutionClient, ExecutionRequest
 from workflows.orchestrator import orchestrating
 from workflows.settings import OrchestratorSettings
@@ -44,7 +44,7 @@ class Harness:
     """What a test works with: a store, its orchestrator's Temporal, and a client of both."""
 
     settings: OrchestratorSettings
-    store: SqliteEventStore
+    store: StoreEngine
     temporal: Client
     address: str
     executions: ExecutionClient
@@ -54,17 +54,26 @@ class Harness:
         return self.settings.data_dir
 
     @property
+    def engine(self) -> Engine:
+        """What its store is kept by."""
+        return engine_at(self.settings.store_address)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the store's lock against every other writer for the length of the block."""
+        return self.engine.locked(self.settings.store)
+
+    @property
     def surroundings(self) -> dict[str, str]:
         """What a process of ours must be told so that it uses this store and this Temporal."""
+        lock_timeout = self.settings.lock_timeout
         return {
-            "EXECUTION_STATUS_STORE": str(self.settings.store_path),
+            "EXECUTION_STATUS_STORE": self.settings.store_address.url,
             "EXECUTION_STATUS_DATA_DIR": str(self.settings.data_dir),
             "EXECUTION_STATUS_AGENT_QUEUE": self.settings.agent_queue,
             "EXECUTION_STATUS_ORCHESTRATOR_QUEUE": self.settings.orchestrator_queue,
-            "EXECUTION_STATUS_LOCK_TIMEOUT": str(self.settings.lock_timeout),
             "EXECUTION_STATUS_GRACE": str(self.settings.grace),
             "TEMPORAL_ADDRESS": self.address,
-        }
+        } | ({} if lock_timeout is None else {"EXECUTION_STATUS_LOCK_TIMEOUT": str(lock_timeout)})
 
     async def start(
         self,
@@ -135,7 +144,7 @@ class Harness:
 
     async def projected(self) -> None:
         """Wait until the query tables are where the store is."""
-        async with asyncio.timeout(10), Queries(self.settings.store_path) as queries:
+        async with asyncio.timeout(10), open_queries(self.settings) as queries:
             while (await queries.lag()).events:
                 await asyncio.sleep(0.02)
 
@@ -178,9 +187,10 @@ class Harness:
 
     @asynccontextmanager
     async def orchestrator(self, name: str) -> AsyncIterator[Program]:
-        """An orchestrator as a process of its own, ready to serve; the modes of files apply to it also for root."""
+        """An orchestrator as a process of its own, ready to serve; the modes of the store's file apply also to root."""
+        prefix = UNPRIVILEGED if self.engine is SQLITE else COMMAND  # a server's socket may be another user's
         async with program(
-            "orchestrator", folder=self.folder, name=name, extra=self.surroundings, prefix=UNPRIVILEGED
+            "orchestrator", folder=self.folder, name=name, extra=self.surroundings, prefix=prefix
         ) as started:
             await started.says("orchestrator serves")
             yield started
@@ -193,48 +203,50 @@ class Harness:
         """
         folder = self.folder / name  # its store's alone: Temporal is found by the data folder, which stays the same
         folder.mkdir()
-        settings = self.settings.model_copy(
-            update={
-                "store": str(folder / "store.db"),
-                "agent_queue": f"{name}-agents",
-                "orchestrator_queue": f"{name}-orchestrator",
-                "lock_timeout": lock_timeout,
-            }
-        )
-        store = await asyncio.to_thread(open_store, settings)
-        try:
-            executions = ExecutionClient(settings, store, hygiene_from_environment())
-            harness = replace(self, settings=settings, store=store, executions=executions)
-            if not orchestrated:
-                yield harness
-                return
-            async with orchestrating(self.temporal, store, settings=settings):
-                yield harness
-        finally:
-            store.close()
+        with self.engine.make_place(folder) as place:
+            settings = self.settings.model_copy(
+                update={
+                    "store": place,
+                    "agent_queue": f"{name}-agents",
+                    "orchestrator_queue": f"{name}-orchestrator",
+                    "lock_timeout": lock_timeout,
+                }
+            )
+            store = await asyncio.to_thread(open_store, settings)
+            try:
+                executions = ExecutionClient(settings, store, hygiene_from_environment())
+                harness = replace(self, settings=settings, store=store, executions=executions)
+                if not orchestrated:
+                    yield harness
+                    return
+                async with orchestrating(self.temporal, store, settings=settings):
+                    yield harness
+            finally:
+                store.close()
 
 
 @asynccontextmanager
-async def installed(folder: Path, **chosen: float) -> AsyncIterator[Harness]:
+async def installed(folder: Path, engine: Engine = SQLITE, **chosen: float) -> AsyncIterator[Harness]:
     """Everything but runners, on a data folder; `chosen` are settings beyond those of these tests."""
-    settings = OrchestratorSettings(
-        data_dir=folder,
-        store=str(folder / "store.db"),
-        agent_queue=HEALTHY_QUEUE,
-        orchestrator_queue="survey-orchestrator",
-        schedule_to_start=TIMEOUTS.schedule_to_start,
-        heartbeat_timeout=TIMEOUTS.heartbeat,
-        start_to_close=TIMEOUTS.start_to_close,
-        lock_timeout=5.0,
-        poll_interval=0.02,
-        grace=GRACE,
-        connect_timeout=10.0,
-        **chosen,  # type: ignore[arg-type]
-    )
-    async with installation(settings) as running:
-        # The client finds Temporal as any command on this data folder does.
-        executions = ExecutionClient(settings, running.store, hygiene_from_environment())
-        yield Harness(settings, running.store, running.client, running.address, executions)
+    with engine.make_place(folder) as place:
+        settings = OrchestratorSettings(
+            data_dir=folder,
+            store=place,
+            agent_queue=HEALTHY_QUEUE,
+            orchestrator_queue="survey-orchestrator",
+            schedule_to_start=TIMEOUTS.schedule_to_start,
+            heartbeat_timeout=TIMEOUTS.heartbeat,
+            start_to_close=TIMEOUTS.start_to_close,
+            lock_timeout=5.0,
+            poll_interval=0.02,
+            grace=GRACE,
+            connect_timeout=10.0,
+            **chosen,  # type: ignore[arg-type]
+        )
+        async with installation(settings) as running:
+            # The client finds Temporal as any command on this data folder does.
+            executions = ExecutionClient(settings, running.store, hygiene_from_environment())
+            yield Harness(settings, running.store, running.client, running.address, executions)
 
 
 def failure_of(status: ExecutionStatus) -> Failure:

@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 
 from projector.envelope import RecordedEvent, runner_stream
 from projector.events import Timeouts, WritableEvent
+from projector.opening import open_queries
 from projector.projections.runners import Runner, RunnerState
-from projector.queries import Queries
 from tests.temporal.harness import Harness
 from tests.temporal.processes import Program
 
@@ -27,7 +27,7 @@ def doomed(name: str) -> str:
 
 async def runners(harness: Harness, queue: str) -> Sequence[Runner]:
     """The runners of a queue, the latest to change first."""
-    async with Queries(harness.settings.store_path) as queries:
+    async with open_queries(harness.settings) as queries:
         return await queries.runners(queue)
 
 

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from projector.events import AttemptFailed, ExecutionFailed
 from projector.execution_status import ExecutionStatus, Phase
-from projector.queries import Queries
+from projector.opening import open_queries
 from tests.temporal.harness import Harness, failure_of
 
 
@@ -83,7 +83,7 @@ async def test_executions_that_fail_alike_are_one_group(ship: Harness, blunder: 
     again = await ship.run("blunderer")
 
     await ship.projected()
-    async with Queries(ship.settings.store_path) as queries:
+    async with open_queries(ship.settings) as queries:
         group = next(group for group in await queries.failure_groups() if group.message == "ValueError: test error")
 
     assert (group.code, group.executions) == ("E401", 2)

@@ -7,7 +7,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from projector.events import ExecutionCompleted, HeartbeatRecorded
 from projector.execution_status import ExecutionStatus, Phase, fold
-from projector.queries import Queries
+from projector.opening import open_queries
 from tests.temporal.harness import Harness, agent, types_of
 
 OUTPUT = {"depth": 42, "soundings": [41, 42, 43], "charted": True, "by": None}
@@ -78,7 +78,7 @@ async def test_the_status_tells_what_the_agent_did(sounding: ExecutionStatus) ->
 
 
 async def test_the_row_in_the_query_tables_is_the_fold_of_the_history(ship: Harness, sounding: ExecutionStatus) -> None:
-    async with Queries(ship.settings.store_path) as queries:
+    async with open_queries(ship.settings) as queries:
         row = await queries.execution(sounding.execution_id)
 
     assert row == fold(None, await ship.history(sounding.execution_id))

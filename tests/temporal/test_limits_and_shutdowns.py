@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 from projector.envelope import runner_stream
 from projector.events import AttemptFailed, ExecutionRequested, RunnerStopped, Timeouts, ToolCallStarted
 from projector.execution_status import ExecutionStatus, Phase
-from projector.queries import Queries
+from projector.opening import open_queries
 from runner.contracts import ENSURE_THREAD, EXECUTE_AGENT, WORKFLOW, Thread, ThreadRequest
 from tests.temporal.harness import GRACE, Harness, agent, failure_of
 from tests.temporal.operators import reset
@@ -88,7 +88,7 @@ def test_the_runner_exits_with_0_within_its_grace(shutdown: Shutdown) -> None:
 
 async def test_the_runner_says_that_it_stopped(bare: Harness, shutdown: Shutdown) -> None:
     history = await asyncio.to_thread(bare.store.read, runner_stream(shutdown.runner_id))
-    async with Queries(bare.settings.store_path) as queries:
+    async with open_queries(bare.settings) as queries:
         (row,) = await queries.runners("dry dock")
 
     assert history[-1].event == RunnerStopped(reason="told to stop")

@@ -14,8 +14,8 @@ from projector.envelope import runner_stream
 from projector.events import RunnerAwaited, RunnerStarting, RunnerStartupFailed, Timeouts
 from projector.execution_status import ExecutionStatus
 from projector.failures import Failure
+from projector.opening import open_queries
 from projector.projections.runners import Runner
-from projector.queries import Queries
 from tests.temporal.harness import Harness, failure_of
 from tests.temporal.secret_samples import SAMPLES
 
@@ -127,7 +127,7 @@ async def _fails_to_start(bare: Harness, folder: Path, queue: str, broken: Broke
 async def _outcome(bare: Harness, queue: str, ended: tuple[int, str], execution_id: str | None = None) -> Outcome:
     execution_id = execution_id or await bare.start("surveyor", queue=queue, timeouts=IMPATIENT)
     status = await bare.end(execution_id)
-    async with Queries(bare.settings.store_path) as queries:
+    async with open_queries(bare.settings) as queries:
         known = await queries.runners(queue)
     return Outcome(*ended, known[0] if known else None, status)
 

@@ -67,6 +67,7 @@ async def test_a_process_that_runs_no_python_code_is_stalled_with_its_stack(bare
     assert runner.state is RunnerState.READY
 
 
+@pytest.mark.sqlite_only("the full disk is that of the store's file")
 async def test_a_store_that_cannot_be_written_delays_the_verdict_by_seconds_and_has_the_exit_later(
     bare: Harness,
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from projector.events import AttemptFinished, Timeouts, ToolCallStarted
 from projector.execution_status import Phase
+from tests import engines
 from tests.temporal.engine import Engine, engine_in, served
 from tests.temporal.harness import Harness, agent, failure_of
 from tests.temporal.processes import until
@@ -34,10 +35,9 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engi
 
 
 @asynccontextmanager
-async def _served(engine: Engine, folder: Path, *, queue: str) -> AsyncIterator[Harness]:
+async def _served(engine: Engine, folder: Path, kept: engines.Engine, *, queue: str) -> AsyncIterator[Harness]:
     settings = OrchestratorSettings(
         data_dir=folder,
-        store=str(folder / "store.db"),
         agent_queue=queue,
         orchestrator_queue=f"{queue}-orchestrator",
         heartbeat_timeout=HEARTBEAT,
@@ -45,16 +45,16 @@ async def _served(engine: Engine, folder: Path, *, queue: str) -> AsyncIterator[
         grace=2,
         reconcile_interval=1,
     )
-    async with served(engine, settings) as harness:
+    async with served(engine, settings, kept) as harness:
         yield harness
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_an_agent_goes_on_through_an_outage_that_is_longer_than_its_heartbeat_timeout(
-    engine: Engine, tmp_path: Path, how: str
+    engine: Engine, store_engine: engines.Engine, tmp_path: Path, how: str
 ) -> None:
     async with (
-        _served(engine, tmp_path, queue=f"through-{how}") as harness,
+        _served(engine, tmp_path, store_engine, queue=f"through-{how}") as harness,
         harness.runner(agent("ticks"), queue=f"through-{how}"),
     ):
         execution_id = await harness.start("ticks", "12", queue=f"through-{how}", timeouts=LIMITS)
@@ -77,10 +77,12 @@ async def test_an_agent_goes_on_through_an_outage_that_is_longer_than_its_heartb
         assert "ConditionObserved" in kinds
 
 
-async def test_a_result_that_temporal_never_got_is_taken_from_the_store(engine: Engine, tmp_path: Path) -> None:
+async def test_a_result_that_temporal_never_got_is_taken_from_the_store(
+    engine: Engine, store_engine: engines.Engine, tmp_path: Path
+) -> None:
     sail = tmp_path / "sail"
     async with (
-        _served(engine, tmp_path, queue="lost-answer") as harness,
+        _served(engine, tmp_path, store_engine, queue="lost-answer") as harness,
         harness.runner(agent("waits_for_a_file"), queue="lost-answer"),
     ):
         execution_id = await harness.start("waits_for_a_file", str(sail), queue="lost-answer", timeouts=LIMITS)
@@ -97,10 +99,10 @@ async def test_a_result_that_temporal_never_got_is_taken_from_the_store(engine: 
 
 
 async def test_a_runner_that_dies_while_temporal_is_away_has_crashed_and_is_not_lost(
-    engine: Engine, tmp_path: Path
+    engine: Engine, store_engine: engines.Engine, tmp_path: Path
 ) -> None:
     async with (
-        _served(engine, tmp_path, queue="both-gone") as harness,
+        _served(engine, tmp_path, store_engine, queue="both-gone") as harness,
         harness.runner(agent("dives"), queue="both-gone", supervised=True) as runner,
     ):
         execution_id = await harness.start("dives", queue="both-gone", timeouts=LIMITS)

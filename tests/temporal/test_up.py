@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from projector.opening import open_queries
 from projector.projections.runners import RunnerState
-from projector.queries import Queries
+from projector.settings import StoreSettings
+from tests.engines import SQLITE, Engine
 from tests.temporal.harness import agent
 from tests.temporal.processes import Ended, Program, command, family, is_gone, program, until
 
@@ -47,11 +49,11 @@ async def _up(folder: Path, surroundings: dict[str, str], life: str) -> AsyncIte
         yield started
 
 
-async def _ready_runner(store: Path, *, other_than: int = 0) -> int:
+async def _ready_runner(place: str, *, other_than: int = 0) -> int:
     """The process id of a runner that is ready."""
     async with asyncio.timeout(20):
         while True:
-            async with Queries(store) as queries:
+            async with open_queries(StoreSettings(store=place)) as queries:
                 for runner in await queries.runners():
                     if runner.state is RunnerState.READY and runner.pid != other_than and psutil.pid_exists(runner.pid):
                         return runner.pid
@@ -59,12 +61,19 @@ async def _ready_runner(store: Path, *, other_than: int = 0) -> int:
 
 
 @pytest.fixture(scope="module")
-async def lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
+async def lives(tmp_path_factory: pytest.TempPathFactory, store_engine: Engine) -> AsyncIterator[Lives]:
     folder = tmp_path_factory.mktemp("up") / "data"
-    here = {"EXECUTION_STATUS_DATA_DIR": str(folder), "EXECUTION_STATUS_GRACE": "2"}
+    with store_engine.make_place(folder) as place:
+        here = {"EXECUTION_STATUS_DATA_DIR": str(folder), "EXECUTION_STATUS_GRACE": "2"}
+        if store_engine is not SQLITE:  # whose place is the one that it has by default
+            here["EXECUTION_STATUS_STORE"] = place
+        yield await _lived(folder, here, place)
+
+
+async def _lived(folder: Path, here: dict[str, str], place: str) -> Lives:
     start = ("start", "--agent", NOTHING, "--follow", "--json", "--id")
     async with _up(folder, here, "first") as first:
-        await _ready_runner(folder / "store.db")
+        await _ready_runner(place)
         refused, ran = await asyncio.gather(
             command("up", "--agent", NOTHING, extra=here), command(*start, "before-the-crash", extra=here)
         )
@@ -72,10 +81,10 @@ async def lives(tmp_path_factory: pytest.TempPathFactory) -> Lives:
         first.process.send_signal(signal.SIGKILL)
         await until(lambda: all(map(is_gone, died)), within=15)
     async with _up(folder, here, "second") as second:
-        before = await _ready_runner(folder / "store.db")
+        before = await _ready_runner(place)
         psutil.Process(before).kill()
         shown = await command("show", "before-the-crash", "--json", extra=here)
-        after = await _ready_runner(folder / "store.db", other_than=before)
+        after = await _ready_runner(place, other_than=before)
         ran_again = await command(*start, "after-the-crash", extra=here)
         stopped = family(second.pid)
         second.process.send_signal(signal.SIGINT)

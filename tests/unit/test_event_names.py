@@ -9,15 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.envelope import END_EVENT_ID, LEASE_EVENT_ID, execution_id_of, execution_stream, runner_stream
+from projector.envelope import (
+    ARCHIVE_LOG,
+    END_EVENT_ID,
+    LEASE_EVENT_ID,
+    execution_id_of,
+    execution_stream,
+    runner_stream,
+)
 from projector.errors import InputRejected
 from projector.events import (
     EVENT_TYPES,
     TERMINAL_TYPES,
     AnyEvent,
+    ArchiveEvent,
     ConditionKind,
     Event,
     ExecutionEvent,
+    ExecutionsArchived,
     RunnerEvent,
     Unreadable,
 )
@@ -31,6 +40,7 @@ NAMES = {
     *("HeartbeatRecorded", "AttemptFinished", "AttemptFailed", "AttemptRefused"),
     *("RunnerStarting", "RunnerReady", "RunnerStartupFailed", "RunnerStopped", "RunnerExited"),
     *("ConditionObserved", "ConditionCleared"),
+    "ExecutionsArchived",
 }
 
 
@@ -44,9 +54,11 @@ def test_every_class_of_event_is_in_the_union_or_stands_for_what_is_not() -> Non
     assert set(get_args(AnyEvent)) - set(EVENT_TYPES.values()) == {Unreadable}
 
 
-def test_an_event_is_an_execution_s_or_a_runner_s_and_never_both() -> None:
+def test_an_event_is_an_execution_s_a_runner_s_or_the_archive_s_and_never_two_of_them() -> None:
     of_executions, of_runners = set(get_args(ExecutionEvent)), set(get_args(RunnerEvent))
-    assert of_executions | of_runners == set(EVENT_TYPES.values())
+    assert ArchiveEvent is ExecutionsArchived
+    assert of_executions | of_runners | {ArchiveEvent} == set(EVENT_TYPES.values())
+    assert ArchiveEvent not in of_executions | of_runners
     assert not of_executions & of_runners
     assert set(TERMINAL_TYPES) < of_executions
 
@@ -65,6 +77,7 @@ def test_the_names_of_streams_are_those_that_were_promised() -> None:
     assert execution_stream("a.b_c:d-9") == "execution/a.b_c:d-9"
     assert runner_stream("polaris:4711") == "runner/polaris:4711"
     assert (LEASE_EVENT_ID, END_EVENT_ID) == ("lease", "end")
+    assert ARCHIVE_LOG == "archive/log" and execution_id_of(ARCHIVE_LOG) is None
 
 
 @given(st.from_regex(r"[A-Za-z0-9._:-]{1,200}", fullmatch=True))

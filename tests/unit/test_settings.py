@@ -95,10 +95,9 @@ def test_the_option_is_blamed_also_where_the_environment_says_something_good(mon
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://me:hunter2secret@harbour/events",
-        "postgresql://me:hunter2/secret@harbour/events",
-        "postgresql://me:hunter2@secret@harbour/events",
-        "postgresql://harbour/events?user=me&password=hunter2secret",
+        "mysql://me:hunter2secret@harbour/events",
+        "mysql://me:hunter2/secret@harbour/events",
+        "mysql://me:hunter2@secret@harbour/events",
         "mysql://hunter2secret@harbour:3306/events",
         "sqlite://me:hunter2secret@harbour",
     ],

@@ -6,35 +6,41 @@ is decided inside one write transaction, so what was read still holds when it is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from eventsourcing.persistence import Notification, StoredEvent
-from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor
+from eventsourcing.sqlite import SQLiteApplicationRecorder
 
 from projector.codec import EventMapper
+from projector.engines.file_leadership import FileLeadership
+from projector.engines.sqlite_appends import BatchedAppends, last_version
+from projector.engines.sqlite_bell import SqliteBell
+from projector.engines.sqlite_beside import SqliteBeside, beside
 from projector.engines.sqlite_datastore import Datastore
+from projector.engines.sqlite_keeping import SqliteKeeper
+from projector.engines.sqlite_reader import SqliteReader
 from projector.envelope import NewEvent, RecordedEvent
 from projector.errors import VersionConflict
 from projector.event_store import ANY, Append, Appended, Expectation
 from projector.hygiene import Hygiene
-from projector.projections.tables import QueryTables
+from projector.projections import tables
+from projector.redaction import Redactor
+from projector.stored_row import STEP_TOPICS, Shard, StoredRow
 
 CREATE_EVENT_IDS: Final = """
 CREATE TABLE IF NOT EXISTS event_ids (
     originator_id TEXT NOT NULL,
     event_id TEXT NOT NULL,
     originator_version INTEGER NOT NULL,
-    PRIMARY KEY (originator_id, event_id)
+    PRIMARY KEY (event_id, originator_id)
 ) WITHOUT ROWID
 """
-
-INSERT_EVENT_ID: Final = "INSERT INTO event_ids VALUES (?, ?, ?)"
-
-SELECT_VERSION_OF_ID: Final = "SELECT originator_version FROM event_ids WHERE originator_id = ? AND event_id = ?"
-
-SELECT_LAST_VERSION: Final = "SELECT MAX(originator_version) FROM stored_events WHERE originator_id = ?"
+"""Ids of emitters begin with the time, so those of all executions at work lie on the same few pages."""
 
 SELECT_STREAM: Final = """
 SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
@@ -47,6 +53,23 @@ SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
 WHERE originator_id = ? AND originator_version > ? AND originator_version <= ?
 ORDER BY originator_version DESC LIMIT ?
 """
+
+SELECT_LANDMARKS: Final = """
+SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
+WHERE originator_id = ? AND originator_version <= ? AND topic NOT IN (?, ?, ?, ?, ?)
+ORDER BY originator_version
+"""
+
+SELECT_TAIL: Final = """
+SELECT rowid, originator_id, originator_version, topic, state FROM stored_events WHERE rowid > ? ORDER BY rowid LIMIT ?
+"""
+
+SELECT_SHARD: Final = """
+SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
+WHERE rowid > ? AND (unicode(substr(originator_id, -1)) + unicode(substr(originator_id, -2))) % ? = ?
+ORDER BY rowid LIMIT ?
+"""
+"""The last two characters of an id are those that differ most."""
 
 _NO_END: Final = 2**62
 
@@ -74,32 +97,6 @@ class EventRecorder(SQLiteApplicationRecorder):
             )
             return [_notification(row) for row in cursor.fetchall()]
 
-    def last_version(self, cursor: SQLiteCursor, stream: str) -> int:
-        """The last version of a stream, 0 when it does not exist."""
-        cursor.execute(SELECT_LAST_VERSION, (stream,))
-        return cursor.fetchone()[0] or 0
-
-    def versions_of_ids(self, cursor: SQLiteCursor, stream: str, ids: Iterable[str]) -> list[int]:
-        """The versions under which the stream holds these event ids, in their order; those it lacks are left out."""
-        versions = []
-        for event_id in ids:
-            cursor.execute(SELECT_VERSION_OF_ID, (stream, event_id))
-            if (row := cursor.fetchone()) is not None:
-                versions.append(int(row[0]))
-        return versions
-
-    def insert(self, cursor: SQLiteCursor, stored: Sequence[StoredEvent], ids: Sequence[str]) -> Sequence[int]:
-        """Insert events with their ids; returns their positions."""
-        positions = self._insert_events(cursor, stored) or ()
-        cursor.executemany(
-            INSERT_EVENT_ID,
-            [
-                (event.originator_id, event_id, event.originator_version)
-                for event, event_id in zip(stored, ids, strict=True)
-            ],
-        )
-        return positions
-
 
 class SqliteEventStore:
     """The EventStore port on one file. `hygiene` is the door that every event passes on its way in."""
@@ -121,16 +118,38 @@ class SqliteEventStore:
         self.path = path
         self.mapper = mapper or EventMapper()
         self._hygiene = hygiene
-        self.datastore = Datastore(path, lock_timeout=lock_timeout, create=create)
+        self._lock_timeout = lock_timeout
+        self.database = self.datastore = Datastore(path, lock_timeout=lock_timeout, create=create)
         self.recorder = EventRecorder(self.datastore)
+        self.bell = SqliteBell(path)
         if not self.datastore.is_made:
             self._make()
 
+    @property
+    def place(self) -> str:
+        """See StoreEngine.place."""
+        return str(self.path)
+
+    def reader(self) -> SqliteReader:
+        """See StoreEngine.reader."""
+        return SqliteReader(self.path, lock_timeout=self._lock_timeout)
+
+    def beside(self) -> AbstractContextManager[SqliteBeside]:
+        """See StoreEngine.beside."""
+        return beside(self.path, self._lock_timeout)
+
+    def keeper(self) -> SqliteKeeper:
+        """See StoreEngine.keeper."""
+        return SqliteKeeper(self.datastore, self.mapper, self._hygiene, self.bell)
+
+    def leadership(self, role: str) -> FileLeadership:
+        """See StoreEngine.leadership."""
+        return FileLeadership(self.path, role)
+
     def _make(self) -> None:
         """Make all tables and mark the file as ours, in one transaction: another process sees all of it or nothing."""
-        tables = QueryTables(self.datastore)
         with self.datastore.transaction(commit=True) as cursor:
-            for statement in (*self.recorder.create_table_statements, *tables.create_table_statements):
+            for statement in (*self.recorder.create_table_statements, *tables.CREATE):
                 cursor.execute(statement)
             self.datastore.mark(cursor)
 
@@ -143,40 +162,11 @@ class SqliteEventStore:
 
     def append_batch(self, appends: Sequence[Append]) -> list[Appended | VersionConflict]:
         """See EventStore.append_batch."""
-        # The door is passed before the write lock is taken: cleaning a large event must not hold up other processes.
-        clean = [(append, [self._hygiene.admit(new.event) for new in append.events]) for append in appends]
-        for append in appends:
-            if len({new.id for new in append.events}) < len(append.events):
-                raise ValueError(f"two events of one append to '{append.stream}' have the same id")
+        batch = BatchedAppends(appends, self._hygiene, self.mapper)
         with self.datastore.transaction(commit=True) as cursor:
-            return [self._append(cursor, append, events) for append, events in clean]
-
-    def _append(self, cursor: SQLiteCursor, append: Append, events: Sequence[Any]) -> Appended | VersionConflict:
-        stream = append.stream
-        held = self.recorder.versions_of_ids(cursor, stream, [new.id for new in append.events])
-        if held and len(held) == len(append.events):
-            return Appended(tuple(self._at(cursor, stream, version) for version in held), is_new=False)
-        last = self.recorder.last_version(cursor, stream)
-        if held:
-            return VersionConflict(stream, held[0] - 1, last)
-        if append.expect.version is not None and append.expect.version != last:
-            return VersionConflict(stream, append.expect.version, last)
-        records = [
-            RecordedEvent(stream, last + place, 0, new.id, new.time, new.writer, new.attempt, event)
-            for place, (new, event) in enumerate(zip(append.events, events, strict=True), start=1)
-        ]
-        stored = [self.mapper.to_stored_event(record) for record in records]
-        positions = self.recorder.insert(cursor, stored, [record.id for record in records])
-        return Appended(
-            tuple(
-                RecordedEvent(r.stream, r.version, position, r.id, r.time, r.writer, r.attempt, r.event)
-                for r, position in zip(records, positions, strict=True)
-            )
-        )
-
-    def _at(self, cursor: SQLiteCursor, stream: str, version: int) -> RecordedEvent:
-        cursor.execute(SELECT_STREAM, (stream, version - 1, version, 1))
-        return self.mapper.to_domain_event(_notification(cursor.fetchone()))
+            outcomes = batch.store(cursor)
+        self.bell.ring()
+        return outcomes
 
     def read(
         self, stream: str, *, after: int = 0, upto: int | None = None, limit: int | None = None
@@ -190,6 +180,30 @@ class SqliteEventStore:
         stored = self.recorder.select_notifications(_bounded(after), _bounded(limit), inclusive_of_start=False)
         return [self.mapper.to_domain_event(event) for event in stored]
 
+    def read_stored(self, stream: str, *, after: int, upto: int | None = None, limit: int) -> list[StoredRow]:
+        """See StoreEngine.read_stored."""
+        return self._rows(SELECT_STREAM, (stream, _bounded(after), _bounded(upto, _NO_END), _bounded(limit)))
+
+    def read_landmarks(self, stream: str, *, upto: int) -> list[StoredRow]:
+        """See StoreEngine.read_landmarks."""
+        return self._rows(SELECT_LANDMARKS, (stream, _bounded(upto), *STEP_TOPICS))
+
+    def tail_stored(self, *, after: int, limit: int, shard: Shard | None = None) -> list[StoredRow]:
+        """See StoreEngine.tail_stored."""
+        if shard is None:
+            return self._rows(SELECT_TAIL, (_bounded(after), _bounded(limit)))
+        return self._rows(SELECT_SHARD, (_bounded(after), shard.parts, shard.place, _bounded(limit)))
+
+    def opener(self) -> Callable[[], SqliteEventStore]:
+        """See StoreEngine.opener."""
+        return partial(_open_to_read, self.path, self.mapper, self._lock_timeout)
+
+    def _rows(self, statement: str, parameters: tuple[Any, ...]) -> list[StoredRow]:
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.sqlite_cursor.row_factory = _as_stored
+            cursor.execute(statement, parameters)
+            return cast("list[StoredRow]", cursor.fetchall())
+
     def head(self) -> int:
         """See EventStore.head."""
         return self.recorder.max_notification_id() or 0
@@ -197,10 +211,11 @@ class SqliteEventStore:
     def version(self, stream: str) -> int:
         """See EventStore.version."""
         with self.datastore.transaction(commit=False) as cursor:
-            return self.recorder.last_version(cursor, stream)
+            return last_version(cursor, stream)
 
     def close(self) -> None:
         """See EventStore.close."""
+        self.bell.close()
         self.datastore.close()
 
 
@@ -217,3 +232,12 @@ def _notification(row: Any) -> Notification:
         topic=row["topic"],
         state=row["state"],
     )
+
+
+def _open_to_read(path: Path, mapper: EventMapper, lock_timeout: float) -> SqliteEventStore:
+    return SqliteEventStore(path, Hygiene(Redactor()), lock_timeout=lock_timeout, mapper=mapper, create=False)
+
+
+def _as_stored(_: sqlite3.Cursor, row: tuple[Any, ...]) -> StoredRow:
+    # A third faster than making them of the library's rows, and there are millions of them.
+    return tuple.__new__(StoredRow, row)

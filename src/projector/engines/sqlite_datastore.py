@@ -2,8 +2,9 @@
 
 Every connection is in WAL mode with synchronous=FULL, so that a commit that returned is on disk. A write takes the
 lock when it begins (BEGIN IMMEDIATE): a deferred transaction that reads and then writes is refused at once when
-another process committed in between, whatever the timeout says. A connection on which a write failed is closed, since
-one that was opened while the file was read-only stays read-only for ever.
+another process committed in between, whatever the timeout says. It waits for it in a queue of our own, which is fair,
+and what it wrote is copied from the log into the database by a thread, which holds up nobody. A connection on which a
+write failed is closed, since one that was opened while the file was read-only stays read-only for ever.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from eventsourcing import persistence
 from eventsourcing.sqlite import (
     SQLiteConnection,
-    SQLiteConnectionPool,
     SQLiteCursor,
     SQLiteDatastore,
-    SQLiteTransaction,
 )
 
+from projector.engines.sqlite_checkpoint import LOG_BOUND, Checkpointer
+from projector.engines.sqlite_connections import Pool, Transaction
+from projector.engines.sqlite_queue import WriteQueue
 from projector.errors import (
     StoreClosed,
     StoreDamaged,
@@ -40,6 +41,8 @@ APPLICATION_ID: Final = 0x45535450
 """SQLite's own mark of whose file it is: "ESTP" in ASCII."""
 SCHEMA_VERSION: Final = 1
 _POOL_SIZE: Final = 5
+_NOTEWORTHY: Final = 0.05
+"""A shorter wait, as a part of the whole, does not make the rest of it shorter."""
 _PROGRAMMING_ERRORS: Final = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -51,79 +54,27 @@ _PROGRAMMING_ERRORS: Final = (
 """What a statement of ours did wrong: trying it again cannot help."""
 
 
-class _WriteTransaction(SQLiteTransaction):
-    def __enter__(self) -> SQLiteCursor:
-        cursor = self.connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE" if self.commit else "BEGIN")
-        return cursor
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        super().__exit__(exc_type, exc_val, exc_tb)
-
-
-class _Connection(SQLiteConnection):
-    @contextmanager
-    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
-        with _WriteTransaction(self, commit=commit) as cursor, cursor:
-            yield cursor
-
-
-class _Pool(SQLiteConnectionPool):
-    def _create_connection(self) -> SQLiteConnection:
-        # The library's own way leaves a connection open that fails after it was made, and keeps one statement cached.
-        raw = sqlite3.connect(
-            self.db_name, uri=True, timeout=self.lock_timeout or 0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            raw.row_factory = sqlite3.Row
-            # Asked first: to set what is set already fails where the file may not be written.
-            if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                raw.execute("PRAGMA journal_mode=WAL")
-            raw.execute("PRAGMA synchronous=FULL")
-            if raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
-                raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
-        except BaseException:
-            raw.close()
-            raise
-        return _Connection(sqlite_conn=raw, max_age=self.max_age)
-
-    def put_connection(self, conn: SQLiteConnection) -> None:
-        with self._put_condition:
-            if not self._closed:
-                super().put_connection(conn)
-                return
-            del self._in_use[id(conn)]
-            conn.close()
-            conn.in_use.release()
-
-    def close(self) -> None:
-        """Close the connections; those in use when they come back, for SQLite does not survive it under a statement."""
-        with self._put_condition:
-            self._closed = True
-            while self._pool:
-                self._pool.popleft().close()
-
-
 class Datastore(SQLiteDatastore):
     """The file of an event store. Raises our StoreErrors in place of the engine's."""
 
-    def __init__(self, path: Path, *, lock_timeout: float = 30.0, create: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, lock_timeout: float = 30.0, create: bool = True, log_bound: int = LOG_BOUND
+    ) -> None:
         """Open the file, and make it when it is absent and `create` is set.
 
-        `lock_timeout` is how long, in seconds, a write waits for another process's.
+        `lock_timeout` is how long, in seconds, a write waits for another process's; `log_bound` how much, in bytes,
+        may be written before the log is begun anew.
         Raises StoreMissing, StoreForeign, StoreTooNew, StoreDamaged or StoreUnavailable.
         """
         super().__init__(str(path), originator_id_type="text")  # first: its __del__ wants what it makes
         self.path = path
         self._writing = threading.Lock()
+        self._lock_timeout = lock_timeout
+        self._queue = WriteQueue(path)
+        self._checkpointer = Checkpointer(path, bound=log_bound)
         check_place(path, create=create)
         _refuse_foreign(path, create=create)
-        self.pool = _Pool(
+        self.pool = Pool(
             db_name=path.absolute().as_uri() + "?mode=" + ("rwc" if create else "rw"),
             # The library passes the value on to sqlite3, which takes fractions of a second.
             lock_timeout=lock_timeout,  # type: ignore[arg-type]
@@ -131,6 +82,7 @@ class Datastore(SQLiteDatastore):
             max_overflow=10,
             pool_timeout=lock_timeout + 5,
         )
+        self.pool.net = self._checkpointer.net
         deadline = time.monotonic() + lock_timeout
         while True:
             try:
@@ -161,6 +113,8 @@ class Datastore(SQLiteDatastore):
         finally:
             if commit:
                 self._writing.release()
+                if self.pool.closed:
+                    self._leave_queue()
 
     @contextmanager
     def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
@@ -168,7 +122,7 @@ class Datastore(SQLiteDatastore):
         try:
             with self.get_connection(commit=commit) as connection:
                 try:
-                    with connection.transaction(commit=commit) as cursor:
+                    with self._turn(commit) as left, Transaction(connection, commit, left) as cursor, cursor:
                         yield cursor
                 except (sqlite3.Error, persistence.PersistenceError):
                     connection.close()
@@ -179,6 +133,39 @@ class Datastore(SQLiteDatastore):
             if isinstance(error, _PROGRAMMING_ERRORS):
                 raise
             raise translated(self.path, error) from error
+        if commit:
+            self._checkpointer.committed()
+
+    def close(self) -> None:
+        """Close it; what is under way is brought to its end. Calling it twice does no harm."""
+        self.pool.close()
+        self._checkpointer.close()
+        self._leave_queue()
+
+    @contextmanager
+    def _turn(self, commit: bool) -> Iterator[float | None]:
+        """Where nobody else of ours writes, if this one will; and how long SQLite's lock may yet be waited for."""
+        if not commit:
+            yield None
+            return
+        began = time.monotonic()
+        with self._queue.turn(self._lock_timeout):
+            waited = time.monotonic() - began
+            yield self._lock_timeout - waited if waited > _NOTEWORTHY * self._lock_timeout else None
+
+    def _leave_queue(self) -> None:
+        # A thread that writes is in the queue, and leaves it when it is done.
+        if self._writing.acquire(blocking=False):
+            try:
+                self._queue.close()
+            finally:
+                self._writing.release()
+
+    def create_tables(self, statements: Sequence[str]) -> None:
+        """Make tables that are missing; safe while other processes do the same."""
+        with self.transaction(commit=True) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
     def mark(self, cursor: SQLiteCursor) -> None:
         """Write into the file whose it is and which schema it has."""
@@ -255,6 +242,11 @@ def check_marks(path: Path, application: int, schema: int, tables: int, *, creat
 def translated(path: Path, error: Exception) -> StoreError:
     """What an error of SQLite's or of the library's means for the person who named the file."""
     text = str(error)
+    if "no such table" in text or "no such column" in text:
+        return StoreError(
+            f"the query tables of {path} are missing, or were made by another version ({text}): "
+            "`execution-status rebuild` makes them anew"
+        )
     if "not a database" in text:
         return StoreForeign(f"{path} is not an SQLite database; name another file with EXECUTION_STATUS_STORE")
     if "malformed" in text or "disk image" in text:

@@ -1,7 +1,8 @@
 """The table `executions`: one row an execution, folded by the aggregate itself.
 
 The columns are what people filter and read in a list; `status` is the whole aggregate as JSON, from which the next
-event is folded, so the cost of one more event does not depend on how many there were.
+event is folded, so the cost of one more event does not depend on how many there were. Unlike the other tables this one
+keeps its rowid: its rows are of some kilobytes, of which a table without one would put most on pages of their own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from projector.execution_status import ExecutionStatus
+from projector.projections.statements import upsert
 
 CREATE: Final = (
     """
@@ -30,11 +32,11 @@ CREATE: Final = (
         requested_at TEXT,
         started_at TEXT,
         finished_at TEXT,
-        first_position INTEGER NOT NULL,
-        version INTEGER NOT NULL,
-        position INTEGER NOT NULL,
+        first_position BIGINT NOT NULL,
+        version BIGINT NOT NULL,
+        position BIGINT NOT NULL,
         status TEXT NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
     "CREATE INDEX IF NOT EXISTS executions_by_age ON executions (first_position)",
     "CREATE INDEX IF NOT EXISTS executions_by_phase ON executions (phase, first_position)",
@@ -44,9 +46,41 @@ CREATE: Final = (
     "CREATE INDEX IF NOT EXISTS executions_by_end ON executions (finished_at) WHERE finished_at IS NOT NULL",
 )
 
-UPSERT: Final = "INSERT OR REPLACE INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+COLUMNS: Final = (
+    "execution_id",
+    "phase",
+    "agent",
+    "task_queue",
+    "session_id",
+    "thread_id",
+    "attempt",
+    "runner",
+    "code",
+    "category",
+    "message",
+    "tool_in_flight",
+    "condition",
+    "condition_reason",
+    "requested_at",
+    "started_at",
+    "finished_at",
+    "first_position",
+    "version",
+    "position",
+    "status",
+)
+
+UPSERT: Final = upsert("executions", ("execution_id",), COLUMNS)
 
 SELECT_STATUS: Final = "SELECT status FROM executions WHERE execution_id = ?"
+"""What the table holds of an execution."""
+
+SELECT_SNAPSHOT: Final = """
+SELECT status FROM executions WHERE execution_id = ?
+  AND EXISTS (SELECT 1 FROM tracking WHERE application_name = 'projector.fold' AND notification_id = ?)
+  AND NOT EXISTS (SELECT 1 FROM parked WHERE stream = ?)
+"""
+"""The same if a given version of the fold has made it, of nothing but its events."""
 
 
 def row(status: ExecutionStatus) -> tuple[Any, ...]:

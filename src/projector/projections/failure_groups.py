@@ -4,12 +4,14 @@ hit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from projector.execution_status import ExecutionStatus, Phase
 from projector.failures import Failure, fingerprint
+from projector.projections.statements import upsert
 
 CREATE: Final = (
     """
@@ -23,15 +25,30 @@ CREATE: Final = (
         first_at TEXT NOT NULL,
         last_at TEXT NOT NULL,
         last_execution_id TEXT NOT NULL,
-        last_position INTEGER NOT NULL,
+        first_position BIGINT NOT NULL,
+        last_position BIGINT NOT NULL,
         PRIMARY KEY (code, fingerprint)
     ) WITHOUT ROWID
     """,
 )
 
-UPSERT: Final = "INSERT OR REPLACE INTO failure_groups VALUES (?,?,?,?,?,?,?,?,?,?)"
+COLUMNS: Final = (
+    "code",
+    "fingerprint",
+    "category",
+    "cause",
+    "message",
+    "executions",
+    "first_at",
+    "last_at",
+    "last_execution_id",
+    "first_position",
+    "last_position",
+)
 
-SELECT: Final = "SELECT * FROM failure_groups WHERE code = ? AND fingerprint = ?"
+UPSERT: Final = upsert("failure_groups", ("code", "fingerprint"), COLUMNS)
+
+SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM failure_groups WHERE code = ? AND fingerprint = ?"  # noqa: S608
 
 
 class FailureGroup(BaseModel):
@@ -48,6 +65,7 @@ class FailureGroup(BaseModel):
     first_at: str
     last_at: str
     last_execution_id: str
+    first_position: int
     last_position: int
 
 
@@ -64,23 +82,42 @@ def key(failure: Failure) -> tuple[str, str]:
 
 
 def fold(group: FailureGroup | None, after: ExecutionStatus, failure: Failure) -> FailureGroup:
-    """The group after one more execution has failed."""
+    """The group after one more execution has failed; in whatever order they come, it ends the same."""
     at = after.finished_at.isoformat() if after.finished_at else ""
     code, shape = key(failure)
-    return FailureGroup(
+    alone = FailureGroup(
         code=code,
         fingerprint=shape,
         category=failure.category,
         cause=failure.cause.type if failure.cause else "",
         message=failure.message,
-        executions=(group.executions if group else 0) + 1,
-        first_at=group.first_at if group else at,
+        executions=1,
+        first_at=at,
         last_at=at,
         last_execution_id=after.execution_id,
+        first_position=after.position,
         last_position=after.position,
     )
+    return merged(group, alone) if group else alone
+
+
+def merged(one: FailureGroup, other: FailureGroup) -> FailureGroup:
+    """Two parts of one group together."""
+    first = min(one, other, key=lambda part: part.first_position)
+    last = max(one, other, key=lambda part: part.last_position)
+    changes = {
+        "executions": one.executions + other.executions,
+        "first_at": first.first_at,
+        "first_position": first.first_position,
+    }
+    return last.model_copy(update=changes)
 
 
 def row(group: FailureGroup) -> tuple[Any, ...]:
     """The row of a group, in the order of the columns."""
     return tuple(group.model_dump().values())
+
+
+def group_of(row: Sequence[Any]) -> FailureGroup:
+    """The group that a row holds."""
+    return FailureGroup(**dict(zip(COLUMNS, row, strict=True)))

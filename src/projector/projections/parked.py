@@ -8,12 +8,12 @@ CREATE: Final = (
     """
     CREATE TABLE IF NOT EXISTS parked (
         stream TEXT PRIMARY KEY,
-        position INTEGER NOT NULL,
+        position BIGINT NOT NULL,
         reason TEXT NOT NULL
     ) WITHOUT ROWID
     """,
 )
 
-INSERT: Final = "INSERT OR IGNORE INTO parked VALUES (?,?,?)"
+INSERT: Final = "INSERT INTO parked (stream, position, reason) VALUES (?, ?, ?) ON CONFLICT (stream) DO NOTHING"
 
 SELECT: Final = "SELECT stream FROM parked"

@@ -16,6 +16,7 @@ from projector.events import (
     RunnerStartupFailed,
     RunnerStopped,
 )
+from projector.projections.statements import upsert
 
 CREATE: Final = (
     """
@@ -31,16 +32,32 @@ CREATE: Final = (
         changed_at TEXT NOT NULL,
         stage TEXT NOT NULL,
         error TEXT NOT NULL,
-        position INTEGER NOT NULL,
-        row TEXT NOT NULL
+        position BIGINT NOT NULL,
+        "row" TEXT NOT NULL
     ) WITHOUT ROWID
     """,
     "CREATE INDEX IF NOT EXISTS runners_by_queue ON runners (task_queue, position)",
 )
 
-UPSERT: Final = "INSERT OR REPLACE INTO runners VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+COLUMNS: Final = (
+    "runner_id",
+    "state",
+    "task_queue",
+    "agents",
+    "host",
+    "pid",
+    "slots",
+    "started_at",
+    "changed_at",
+    "stage",
+    "error",
+    "position",
+    '"row"',  # a word of SQL's own, so it is quoted
+)
 
-SELECT: Final = "SELECT row FROM runners WHERE runner_id = ?"
+UPSERT: Final = upsert("runners", ("runner_id",), COLUMNS)
+
+SELECT: Final = 'SELECT "row" FROM runners WHERE runner_id = ?'
 
 
 LAST_WORDS: Final = 4000

@@ -18,6 +18,7 @@ from projector.events import (
     ExecutionFailed,
     ExecutionRequested,
     ExecutionRetried,
+    ExecutionsArchived,
     ExecutionStarted,
     HeartbeatRecorded,
     MessageAppended,
@@ -97,6 +98,8 @@ def _said(event: AnyEvent) -> str:
             return event.reason
         case RunnerExited():
             return ended_how(event)
+        case ExecutionsArchived():
+            return f"{counted(event.executions, 'execution')} with {counted(event.events, 'event')} into {event.file}"
         case Unreadable():
             return f"cannot be read: {event.reason}"
         case _:

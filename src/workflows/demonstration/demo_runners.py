@@ -13,8 +13,8 @@ from typing import Final
 
 from projector.console import say
 from projector.errors import EngineUnreachable
+from projector.opening import open_queries
 from projector.projections.runners import RunnerState
-from projector.queries import Queries
 from runner.supervision.supervisor import Restarts, Supervisor
 from workflows.up import Installation, supervised
 
@@ -74,7 +74,7 @@ class DemoRunners:
 
     async def pid(self, queue: str) -> int:
         """The process id of the latest runner of a queue."""
-        async with Queries(self._running.settings.store_path) as queries:
+        async with open_queries(self._running.settings) as queries:
             return (await queries.runners(queue))[0].pid
 
     async def _start(self, order: RunnerOrder, stack: AsyncExitStack) -> asyncio.Future[int]:
@@ -102,7 +102,7 @@ class DemoRunners:
             process = self._processes[order.queue] = await asyncio.create_subprocess_exec(
                 *command,
                 "--store",
-                str(settings.store_path),
+                settings.store_address.url,
                 env={**os.environ, "TEMPORAL_ADDRESS": self._running.address, **order.environment},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -121,7 +121,7 @@ class DemoRunners:
     async def _until_settled(self, ends: Mapping[str, asyncio.Future[int]]) -> None:
         """Wait until every runner has said that it is ready, or why it could not start."""
         deadline = asyncio.get_running_loop().time() + READY_WITHIN
-        async with Queries(self._running.settings.store_path) as queries:
+        async with open_queries(self._running.settings) as queries:
             while True:
                 ended = {queue for queue, end in ends.items() if end.done()}
                 settled = {r.task_queue for r in await queries.runners() if r.state is not RunnerState.STARTING}

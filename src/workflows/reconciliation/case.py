@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from projector.engines.sqlite import SqliteEventStore
-from projector.envelope import NewEvent, RecordedEvent, execution_stream
+from projector.engines.ports import StoreEngine
+from projector.envelope import NewEvent, execution_stream
 from projector.errors import StoreUnavailable, VersionConflict
 from projector.event_store import ANY, exactly
 from projector.event_writer import EventWriter
@@ -29,6 +29,7 @@ from projector.events import (
     WritableEvent,
 )
 from projector.execution_status import ExecutionStatus, fold
+from projector.landmarks import Landmarks, landmarks
 from projector.rendering.describing_events import describe
 from workflows.reconciliation.reconcile_report import Written
 from workflows.reconciliation.workflow_conditions import OBSERVER, changes
@@ -48,7 +49,7 @@ TRIES: Final = 5
 class CaseTools:
     """What every case of a reconciler is written with."""
 
-    store: SqliteEventStore
+    store: StoreEngine
     writer: EventWriter
     gathering: Gathering
 
@@ -104,15 +105,15 @@ class Case:
                 return
 
     async def end(self, judge: Callable[[Evidence], Verdict]) -> None:
-        """Append the end, unless there is one. What is judged is the whole history: if it grows, it is judged anew."""
+        """Append the end, unless there is one. The history is judged as it is: when it grows, it is judged anew."""
         for left in reversed(range(TRIES)):
-            history = await asyncio.to_thread(self.tools.store.read, self.stream)
-            status = fold(None, history)
+            known = await asyncio.to_thread(landmarks, self.tools.store, self.execution_id)
+            status = known.status
             if status is None or status.phase.is_terminal:
                 return
             if status.run_id not in (self.before.run_id, self.facts.run_id if self.facts else None):
                 return  # another run has begun since Temporal was asked
-            evidence = await self._evidence(history)
+            evidence = await self._evidence(known)
             verdict = judge(evidence)
             if isinstance(verdict, Undecided):
                 return
@@ -125,11 +126,11 @@ class Case:
                 self.written.append(self._as_written(standing))
                 return
 
-    async def _evidence(self, history: Sequence[RecordedEvent]) -> Evidence:
-        asked = next((record.event for record in history if isinstance(record.event, ExecutionRequested)), None)
+    async def _evidence(self, known: Landmarks) -> Evidence:
+        asked = next((record.event for record in known.records if isinstance(record.event, ExecutionRequested)), None)
         return await self.tools.gathering.about(
             self.execution_id,
-            history,
+            known,
             task_queue=asked.task_queue if asked else "",
             timeouts=asked.timeouts if asked else Timeouts(),
         )

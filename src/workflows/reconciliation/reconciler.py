@@ -17,7 +17,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.ports import StoreEngine
 from projector.errors import StatusError
 from projector.event_writer import EventWriter
 from projector.execution_status import ExecutionStatus
@@ -56,7 +56,7 @@ class Reconciler:
     def __init__(
         self,
         client: Client,
-        store: SqliteEventStore,
+        store: StoreEngine,
         writer: EventWriter,
         live: LiveStatuses,
         settings: OrchestratorSettings,

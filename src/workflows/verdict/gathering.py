@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from projector.engines.sqlite import SqliteEventStore
-from projector.envelope import RecordedEvent
+from projector.engines.ports import StoreEngine
 from projector.events import (
     AttemptFailed,
     AttemptFinished,
@@ -18,8 +16,9 @@ from projector.events import (
     ConditionObserved,
     Timeouts,
 )
-from projector.execution_status import ExecutionStatus, fold
+from projector.execution_status import ExecutionStatus
 from projector.failures import Cause
+from projector.landmarks import Landmarks
 from projector.projections.runners import Runner
 from projector.queries import Queries
 from workflows.queues.queue_state import QueueState, is_proof, judge_queue
@@ -35,7 +34,7 @@ _NOT_THE_AGENTS: Final = (AttemptFailed, ConditionObserved, ConditionCleared)
 class Gathering:
     """Gathers evidence from one store and one Temporal (`queues`; None leaves it to the store alone)."""
 
-    def __init__(self, store: SqliteEventStore, queues: TaskQueues | None, *, startup_grace: float) -> None:
+    def __init__(self, store: StoreEngine, queues: TaskQueues | None, *, startup_grace: float) -> None:
         """`startup_grace` is in seconds."""
         self._store = store
         self._queues = queues
@@ -47,7 +46,7 @@ class Gathering:
         workers = None
         if self._queues is not None:
             workers = await self._queues.workers(evidence.task_queue, timeout=POLLERS_PATIENCE)
-        async with Queries(self._store.path, mapper=self._store.mapper) as queries:
+        async with Queries(self._store.reader(), mapper=self._store.mapper) as queries:
             runners = await queries.runners(evidence.task_queue)
         state: QueueState = judge_queue(evidence.task_queue, runners, workers, now)
         since = next((c.since for c in status.conditions if c.kind is ConditionKind.WAITING_FOR_RUNNER), None)
@@ -56,12 +55,11 @@ class Gathering:
             update={"queue": state, "may_stop_waiting": is_proof(state, since, now, self._startup_grace)}
         )
 
-    async def about(
-        self, execution_id: str, history: Sequence[RecordedEvent], *, task_queue: str, timeouts: Timeouts
-    ) -> Evidence:
+    async def about(self, execution_id: str, known: Landmarks, *, task_queue: str, timeouts: Timeouts) -> Evidence:
         """What the store knows about an execution. Raises StoreError."""
         now = datetime.now(UTC)
-        status = fold(None, history) or ExecutionStatus(execution_id=execution_id)
+        history = known.records
+        status = known.status or ExecutionStatus(execution_id=execution_id)
         finished = next((r.event for r in reversed(history) if isinstance(r.event, AttemptFinished)), None)
         failed = next((r.event for r in reversed(history) if isinstance(r.event, AttemptFailed)), None)
         asked = next((r.event for r in reversed(history) if isinstance(r.event, CancellationRequested)), None)
@@ -94,7 +92,7 @@ class Gathering:
 
     async def _runners(self, task_queue: str, holder: str | None = None) -> list[Runner]:
         """The latest runners of a queue, and the holder of the lease whatever its place among them."""
-        async with Queries(self._store.path, mapper=self._store.mapper) as queries:
+        async with Queries(self._store.reader(), mapper=self._store.mapper) as queries:
             found = await queries.runners(task_queue)
         latest = list(found[:RUNNERS_HEARD])
         return latest + [runner for runner in found[RUNNERS_HEARD:] if runner.runner_id == holder]

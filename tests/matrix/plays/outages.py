@@ -12,7 +12,6 @@ from projector.execution_status import ExecutionStatus
 from tests.matrix.cell import Stage
 from tests.matrix.scene import Scene
 from tests.temporal.engine import engine_in, served
-from tests.temporal.faults import locked
 from tests.temporal.processes import Program
 
 STORE_AWAY: Final = 3.0
@@ -60,7 +59,7 @@ async def store_locked(scene: Scene) -> ExecutionStatus:
         else:
             await scene.reach()
         scene.strike()
-        with locked(scene.harness.settings.store_path):
+        with scene.harness.locked():
             scene.go()
             await asyncio.sleep(STORE_AWAY)
         return await scene.end()
@@ -87,11 +86,10 @@ async def temporal_away(scene: Scene) -> ExecutionStatus:
     settings = scene.harness.settings.model_copy(
         update={
             "data_dir": folder,
-            "store": str(folder / "store.db"),
             "orchestrator_queue": f"{scene.queue}-orchestrator",
         }
     )
-    async with engine_in(folder) as engine, served(engine, settings) as harness:
+    async with engine_in(folder) as engine, served(engine, settings, scene.harness.engine) as harness:
         scene.harness = harness
         async with scene.runner():
             await scene.start()

@@ -1,0 +1,1 @@
+"""Events at rest: encryption, compression, backups and archives."""

@@ -1,0 +1,78 @@
+"""Whoever follows a PostgreSQL store from a position misses nothing, however many write at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from projector.envelope import RecordedEvent
+from tests.postgres import fresh_database
+from tests.postgres_processes import open_postgres, write_much
+from tests.processes import Child, children
+
+WRITERS = 8
+EVENTS = int(os.environ.get("EXECUTION_STATUS_TEST_EVENTS", "20000"))
+
+
+@pytest.fixture
+def dsn() -> Iterator[str]:
+    with fresh_database() as dsn:
+        yield dsn
+
+
+def follow_writers(dsn: str, crew: list[Child]) -> tuple[list[RecordedEvent], list[tuple[int, int]]]:
+    """What a reader sees that goes on from its last position while all write, and what each writer counted."""
+    seen: list[RecordedEvent] = []
+    told: list[tuple[int, int]] = []
+    with closing(open_postgres(dsn)) as store:
+        for writer in crew:
+            assert writer.hear() == "ready"
+        for writer in crew:
+            writer.tell("now")
+        writing = list(crew)
+        while True:
+            ended = not writing
+            page = store.tail(after=seen[-1].position if seen else 0, limit=1000)
+            seen += page
+            if ended and not page:
+                return seen, told
+            for writer in [one for one in writing if one.pipe.poll(0)]:
+                told.append(writer.hear())
+                writing.remove(writer)
+
+
+def stored_in(dsn: str) -> list[RecordedEvent]:
+    with closing(open_postgres(dsn)) as store:
+        return store.tail(after=0, limit=10**9)
+
+
+@pytest.mark.slow
+def test_a_reader_beside_eight_writers_misses_nothing(dsn: str) -> None:
+    open_postgres(dsn).close()
+    each = EVENTS // WRITERS
+    with children(write_much, [(dsn, number, each, True) for number in range(WRITERS)]) as crew:
+        seen, told = follow_writers(dsn, crew)
+    assert sum(stored for stored, _ in told) == WRITERS * each
+    assert all(refused > 0 for _, refused in told)
+    assert seen == stored_in(dsn)
+    for number in range(WRITERS):
+        own = [record for record in seen if record.stream == f"execution/watch-{number}"]
+        assert [record.version for record in own] == list(range(1, each + 1))
+        assert [record.id for record in own] == [f"{number}-{at}" for at in range(each)]
+
+
+@pytest.mark.slow
+def test_without_the_lock_the_same_reader_does_miss_events(dsn: str) -> None:
+    open_postgres(dsn).close()
+    rounds = 20
+    for attempt in range(rounds):
+        numbers = range(attempt * WRITERS, (attempt + 1) * WRITERS)
+        with children(write_much, [(dsn, number, 250, False) for number in numbers]) as crew:
+            seen, _ = follow_writers(dsn, crew)
+        if missed := len(stored_in(dsn)) - len(seen):
+            print(f"{missed} of {len(seen) + missed} events were missed in round {attempt + 1}")
+            return
+    pytest.fail(f"nothing was missed in {rounds} rounds: the test above proves nothing")
