@@ -19,6 +19,7 @@ from tests.histories import ATTEMPT, COMPLETED, REMARK, REQUESTED, SURVEY, VOYAG
 from tests.tables import change, folded, insert_raw, project, rewrite, rows, statuses
 
 REEF = execution_stream(SURVEY)
+MOST_VOYAGES = 150
 
 
 @pytest.fixture
@@ -125,7 +126,8 @@ def test_a_rebuild_beside_a_projector_and_a_writer_loses_and_doubles_nothing(fle
 
     def write() -> int:
         number = 0
-        while not stopping.wait(0.02):  # slower than any rebuild, or each would take longer than the one before it
+        # Not for ever: on a busy machine each rebuild would take longer than the one before it.
+        while number < MOST_VOYAGES and not stopping.wait(0.02):
             fleet.append(execution_stream(f"live-{number}"), news(*VOYAGE))
             number += 1
         return number

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from projector.events import RunnerAwaited
@@ -78,20 +79,28 @@ async def both_killed(scene: Scene) -> ExecutionStatus:
         return await scene.end()
 
 
+@contextmanager
+def _frozen(pid: int) -> Iterator[None]:
+    """A process stands still for the length of the block, and not longer whatever happens: it may hold a lock."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
 async def frozen(scene: Scene) -> ExecutionStatus:
     """The runner is frozen for longer than its heartbeat timeout, and wakes when all is over."""
     async with scene.runner() as runner:
-        if scene.cell.stage is Stage.WAITING:
-            os.kill(await scene.runner_pid(), signal.SIGSTOP)
-            scene.strike()
-            await scene.start()
-        else:
+        if scene.cell.stage is not Stage.WAITING:
             await scene.start()
             await scene.reach()
+        with _frozen(await scene.runner_pid()):
             scene.strike()
-            os.kill(await scene.runner_pid(), signal.SIGSTOP)
-        status = await scene.end()
-        os.kill(await scene.runner_pid(), signal.SIGCONT)
+            if scene.cell.stage is Stage.WAITING:
+                await scene.start()
+            status = await scene.end()
         scene.go()
         runner.process.terminate()
         await runner.exits()
@@ -106,10 +115,8 @@ async def frozen_for_a_moment(scene: Scene) -> ExecutionStatus:
         await scene.start()
         await scene.reach()
         scene.strike()
-        pid = await scene.runner_pid()
-        os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(FREEZE)
-        os.kill(pid, signal.SIGCONT)
+        with _frozen(await scene.runner_pid()):
+            await asyncio.sleep(FREEZE)
         scene.go()
         return await scene.end()
 
