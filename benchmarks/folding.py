@@ -23,7 +23,7 @@ from projector.engines.ports import StoreEngine
 from projector.envelope import NewEvent, execution_stream
 from projector.event_store import exactly
 from projector.opening import open_existing_store
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
 from projector.repository import ExecutionRepository
 
 SIZES: Final = (10, 100, 1_000, 10_000, 100_000)

@@ -15,7 +15,7 @@ from benchmarks.elsewhere import elsewhere
 from benchmarks.harness import OURS, Figures, Growth, Quantity, Table, Target, Variant, growing
 from benchmarks.place import Place
 from benchmarks.rebuilding import events_of, large_store
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
 from projector.projections.tables import CREATE
 
 _STEPS: Final = 10

@@ -13,7 +13,7 @@ from benchmarks import samples
 from benchmarks.harness import FLOOR, OURS, PEER, Figures, Quantity, Table, Target, Variant, timed
 from benchmarks.peers import hand_batches, raw_sqlite, stock, stock_projection
 from benchmarks.place import Place
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
 
 _EVENTS: Final = 1_000
 """Events of one execution."""

@@ -18,9 +18,9 @@ from benchmarks import samples
 from benchmarks.harness import FLOOR, OURS, PEER, Figures, Quantity, Table, Target, Variant, timed
 from benchmarks.peers import raw_sqlite, stock
 from benchmarks.place import Place
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from projector.projections.tables import QUERY_TABLES
-from projector.rebuild import rebuild
 
 _EVENTS: Final = 1_000
 _AT_ONCE: Final = 10

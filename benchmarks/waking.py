@@ -16,7 +16,7 @@ from benchmarks import samples
 from benchmarks.elsewhere import beside
 from benchmarks.harness import FLOOR, OURS, PEER, Figures, Quantity, Table, Target, Variant, quantiles
 from benchmarks.place import Place, a_place
-from projector.engines.sqlite_bell import SqliteBell
+from projector.engines.sqlite.bell import SqliteBell
 from projector.envelope import NewEvent, execution_stream
 from projector.streams import follow_all
 

@@ -24,8 +24,9 @@ import typer
 import typer.main
 from pydantic import BaseModel
 
-from projector import errors, hygiene
+from projector import errors
 from projector.catalogue import CATALOGUE
+from projector.door import hygiene
 from projector.events import EVENT_TYPES, Timeouts
 from projector.execution_filter import MOST_ROWS
 from projector.execution_status import (

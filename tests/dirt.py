@@ -8,8 +8,8 @@ from typing import Any, Final, NoReturn
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
 from tests.made_up_secrets import MIXED, pem
 
 KNOWN: Final = "st0rm lantern"

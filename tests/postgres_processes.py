@@ -12,16 +12,16 @@ from multiprocessing.connection import Connection
 
 import psycopg
 
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
 from projector.engines.ports import Database
-from projector.engines.postgres import PostgresEventStore
-from projector.engines.postgres_connection import PgConnection
-from projector.engines.postgres_recorder import NewRow
+from projector.engines.postgres.connection import PgConnection
+from projector.engines.postgres.recorder import NewRow
+from projector.engines.postgres.store import PostgresEventStore
 from projector.envelope import NewEvent, execution_stream
 from projector.errors import StoreUnavailable, VersionConflict
 from projector.event_store import NO_STREAM, Append, Appended, EventStore
 from projector.events import MessageAppended
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 
 
 def open_postgres(dsn: str, lock_timeout: float = 30.0, *, create: bool = True) -> PostgresEventStore:

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from projector.engines.file_leadership import FileLeadership
-from projector.engines.sqlite_bell import SqliteBell
-from projector.engines.sqlite_datastore import Datastore
-from projector.engines.sqlite_queue import WriteQueue
+from projector.engines.sqlite.bell import SqliteBell
+from projector.engines.sqlite.datastore import Datastore
+from projector.engines.sqlite.file_leadership import FileLeadership
+from projector.engines.sqlite.queue import WriteQueue
 from projector.envelope import NewEvent, execution_stream
 from projector.events import MessageAppended
 from tests.store_processes import open_sqlite

@@ -9,9 +9,9 @@ from contextlib import ExitStack, closing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
 from projector.event_writer import EventWriter
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 from runner.agent import AgentTask, Result, Step
 from runner.agent_run import AgentRun
 from runner.emitter import Emitter

@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
 from projector.engines.ports import StoreEngine
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import END_EVENT_ID, NewEvent, execution_stream
 from projector.errors import StoreError, StoreUnavailable
 from projector.event_store import EventStore
 from projector.events import ExecutionCompleted, MessageAppended
-from projector.hygiene import Hygiene
-from projector.projection_runner import ProjectionRunner
-from projector.redaction import Redactor
+from projector.projecting.projection_runner import ProjectionRunner
 from tests.processes import become_nobody
 
 Open = Callable[[str, float], EventStore]

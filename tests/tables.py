@@ -14,7 +14,7 @@ from projector.engines.ports import StoreEngine
 from projector.envelope import execution_id_of
 from projector.event_store import EventStore
 from projector.execution_status import ExecutionStatus, fold
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
 from projector.projections.tables import QUERY_TABLES
 
 Rows = dict[str, list[tuple[Any, ...]]]

@@ -250,7 +250,7 @@ def rebuild(
 ) -> int:
     """Make the query tables anew from the store, or prove that they are right."""
     from projector.opening import open_existing_store
-    from projector.rebuild import rebuild as rebuild_tables
+    from projector.projecting.rebuild import rebuild as rebuild_tables
 
     _log()
     with closing(open_existing_store(_settings(store, data_dir))) as event_store:
@@ -278,7 +278,7 @@ def project(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> int:
     """Keep the query tables up to date until SIGTERM or Ctrl-C."""
-    from projector.projecting import project_until_told
+    from projector.projecting.program import project_until_told
     from projector.settings import StoreSettings, load
 
     settings = load(StoreSettings, store=store, data_dir=data_dir, poll_interval=poll_interval)

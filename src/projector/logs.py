@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 import structlog
 
-from projector.redaction import Redactor
-from projector.text import clean_text
+from projector.door.redaction import Redactor
+from projector.door.text import clean_text
 
 
 def configure_logging(redactor: Redactor, *, verbose: bool = False, stream: TextIO | None = None) -> None:

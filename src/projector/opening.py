@@ -6,12 +6,12 @@ import os
 
 from projector.bounds import POSTGRES_LOCK_TIMEOUT, SQLITE_LOCK_TIMEOUT
 from projector.codec import EventMapper
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
 from projector.engines.ports import Reader, StoreEngine
 from projector.errors import StoreError
-from projector.hygiene import Hygiene
 from projector.keeping.at_rest import LOOKED_AT, check_key, mapper_for
 from projector.queries import Queries
-from projector.redaction import Redactor
 from projector.settings import StoreSettings, own_secrets
 from projector.store_address import PostgresAddress, SqliteAddress
 
@@ -53,13 +53,13 @@ def _open(settings: StoreSettings, hygiene: Hygiene, *, create: bool) -> StoreEn
 def _engine(settings: StoreSettings, hygiene: Hygiene, mapper: EventMapper, *, create: bool) -> StoreEngine:
     match settings.store_address:
         case SqliteAddress(path):
-            from projector.engines.sqlite import SqliteEventStore
+            from projector.engines.sqlite.store import SqliteEventStore
 
             patience = settings.lock_timeout or SQLITE_LOCK_TIMEOUT
             return SqliteEventStore(path, hygiene, lock_timeout=patience, mapper=mapper, create=create)
         case PostgresAddress(url):
             _check_postgres_is_installed()
-            from projector.engines.postgres import PostgresEventStore
+            from projector.engines.postgres.store import PostgresEventStore
 
             patience = settings.lock_timeout or POSTGRES_LOCK_TIMEOUT
             return PostgresEventStore(url, hygiene, lock_timeout=patience, mapper=mapper, create=create)
@@ -68,13 +68,13 @@ def _engine(settings: StoreSettings, hygiene: Hygiene, mapper: EventMapper, *, c
 def _reader(settings: StoreSettings, lock_timeout: float | None) -> Reader:
     match settings.store_address:
         case SqliteAddress(path):
-            from projector.engines.sqlite_reader import SqliteReader
+            from projector.engines.sqlite.reader import SqliteReader
 
             return SqliteReader(path, lock_timeout=lock_timeout or SQLITE_LOCK_TIMEOUT)
         case PostgresAddress(url):
             _check_postgres_is_installed()
-            from projector.engines.postgres_address import Address
-            from projector.engines.postgres_reader import PostgresReader
+            from projector.engines.postgres.address import Address
+            from projector.engines.postgres.reader import PostgresReader
 
             return PostgresReader(Address.parse(url))
 

@@ -18,8 +18,8 @@ from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.errors import ExecutionNotFound
 from projector.execution_status import FOLD_VERSION, ExecutionStatus
+from projector.projecting.stored_fold import StatusFold
 from projector.projections.executions import SELECT_SNAPSHOT, status_of
-from projector.stored_fold import StatusFold
 
 CACHED: Final = 1000
 """How many statuses a process keeps at hand."""

@@ -179,7 +179,7 @@ def _shown(value: object) -> str:
     """A value as it can be told: without the password that may stand in it, and not without end."""
     if not isinstance(value, str):
         return repr(value)
-    from projector.redaction import Redactor
+    from projector.door.redaction import Redactor
 
     text = Redactor().redact(_PASSWORD.sub("//***@", value))
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from projector.door.hygiene import EVENT_LIMIT, Hygiene
 from projector.events import MessageAppended, ProgressReported, ToolCallFinished, ToolCallStarted, WritableEvent
 from projector.failures import ErrorReport
-from projector.hygiene import EVENT_LIMIT, Hygiene
 from runner.agent import Agent, AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
 from runner.contracts import RESULT_LIMIT, Heartbeat
 from runner.emitter import Emitter, size_of

@@ -15,12 +15,12 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from projector.door.hygiene import Hygiene
 from projector.errors import StoreError
 from projector.event_store import EventStore
 from projector.event_writer import EventWriter
 from projector.events import AttemptFailed, AttemptFinished, WritableEvent
 from projector.failures import ErrorReport
-from projector.hygiene import Hygiene
 from runner.adrift import Adrift
 from runner.agent import Agent, AgentTask
 from runner.agent_run import AgentRun, Finished, Outcome, Raised, Stopped

@@ -17,6 +17,7 @@ from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from projector.catalogue import Code
+from projector.door.hygiene import Hygiene
 from projector.engines.ports import StoreEngine
 from projector.envelope import END_EVENT_ID, NewEvent, execution_stream
 from projector.errors import EngineUnreachable, ExecutionExists, ExecutionNotFound, InputRejected, VersionConflict
@@ -24,7 +25,6 @@ from projector.event_store import NO_STREAM
 from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried, Timeouts, WritableEvent
 from projector.execution_status import ExecutionStatus, decide_cancellation
 from projector.failures import Cause, build_failure
-from projector.hygiene import Hygiene
 from projector.landmarks import Landmarks, landmarks
 from runner.connection import connect
 from runner.contracts import INPUT_LIMIT, WORKFLOW, ExecutionInput

@@ -20,8 +20,8 @@ from projector.engines.ports import StoreEngine
 from projector.errors import InputRejected
 from projector.keeping.at_rest import environment_for
 from projector.opening import hygiene_from_environment, open_store
-from projector.projection_runner import ProjectionRunner
-from projector.rebuild import rebuild
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from runner.connection import ADDRESS_FILE, configured_address, connect
 from runner.supervision.supervised_runner import RunnerPlan
 from runner.supervision.supervisor import Restarts, Supervisor

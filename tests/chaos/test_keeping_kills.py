@@ -15,7 +15,7 @@ from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.keeping.event_file import EventFile
 from projector.keeping.leftovers import archived_files
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from tests.engines import ENGINES, Engine
 from tests.fleet import STORIES, set_sail
 from tests.keeping import archived, held_ids, stored_rows

@@ -13,7 +13,7 @@ import pytest
 
 from projector.execution_status import Phase
 from projector.failures import fingerprint
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from tests.engines import ENGINES
 from tests.fleet import set_sail
 from tests.processes import child

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from projector.door.text import clean_text
 from projector.envelope import END_EVENT_ID, RecordedEvent, execution_stream, runner_stream
 from projector.errors import StoreClosed, StoreUnavailable, VersionConflict
 from projector.event_store import ANY, NO_STREAM, Append, Appended, EventStore, Expectation, exactly
@@ -26,7 +27,6 @@ from projector.events import (
     ToolCallStarted,
     WritableEvent,
 )
-from projector.text import clean_text
 from tests.histories import (
     ATTEMPT,
     COMPLETED,

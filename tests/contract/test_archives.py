@@ -13,8 +13,8 @@ from projector.events import ExecutionsArchived
 from projector.execution_status import Phase
 from projector.keeping.ended import all_ended, sum_of_ended
 from projector.keeping.event_file import EventFile
-from projector.projection_runner import ProjectionRunner
-from projector.rebuild import rebuild
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from tests.fleet import RUNNERS, STORIES, set_sail
 from tests.histories import ATTEMPT, COMPLETED, DAWN, REQUESTED, SURVEY, VOYAGE, new, news
 from tests.keeping import ENDED, NOW, archived, held_ids, log_of, next_position, stored_rows, streams_in

@@ -15,9 +15,9 @@ from projector.engines.ports import Keeper, StoreEngine
 from projector.envelope import ARCHIVE_LOG, execution_stream
 from projector.errors import EventFileError, ExecutionNotFound, InputRejected
 from projector.events import ExecutionsArchived
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from projector.queries import Queries
-from projector.rebuild import rebuild
 from projector.stored_row import StoredRow
 from projector.streams import PAGE, follow, follow_all
 from tests.engines import Engine

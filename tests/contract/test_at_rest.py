@@ -20,7 +20,7 @@ from projector.keeping.at_rest import mapper_for
 from projector.keeping.backup import backup, check_backup, restore
 from projector.keeping.event_file import EventFile
 from projector.opening import open_existing_store, open_queries, open_store
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from projector.settings import StoreSettings
 from tests.engines import Engine
 from tests.histories import REMARK, REQUESTED, SURVEY, VOYAGE, new, news

@@ -17,7 +17,7 @@ from projector.keeping.backup import backup, check_backup, restore
 from projector.keeping.event_file import EventFile, Header
 from projector.keeping.event_line import FiledEvent
 from projector.keeping.new_file import write_event_file
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from projector.stored_row import StoredRow
 from tests.engines import ENGINES, Engine
 from tests.fleet import set_sail

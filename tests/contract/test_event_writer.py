@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import execution_stream
 from projector.errors import StoreUnavailable, VersionConflict
 from projector.event_store import NO_STREAM, Appended, exactly

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from projector.engines.file_leadership import FileLeadership
-from projector.engines.file_lock import FileLock
+from projector.engines.sqlite.file_leadership import FileLeadership
+from projector.engines.sqlite.file_lock import FileLock
 from tests.processes import child
 from tests.sharing_processes import lead, lead_and_fork
 

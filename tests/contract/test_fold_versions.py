@@ -11,10 +11,10 @@ from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.errors import StoreError
 from projector.execution_status import FOLD_VERSION, Phase
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import OUTDATED, rebuild
 from projector.projections.tables import QUERY_TABLES
 from projector.queries import Queries
-from projector.rebuild import OUTDATED, rebuild
 from projector.repository import WORTH_A_SNAPSHOT, ExecutionRepository
 from tests.fleet import set_sail
 from tests.histories import REMARK, REQUESTED, SURVEY, VOYAGE, news

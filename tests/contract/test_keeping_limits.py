@@ -11,7 +11,7 @@ from projector.envelope import execution_stream
 from projector.event_store import Append
 from projector.events import MessageAppended
 from projector.keeping.event_file import EventFile
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from tests.engines import SQLITE, Engine
 from tests.fleet import set_sail
 from tests.histories import COMPLETED, REQUESTED, new

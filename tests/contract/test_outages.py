@@ -16,12 +16,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from projector.engines.ports import StoreEngine
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import execution_stream
 from projector.errors import StoreError
 from projector.execution_status import fold
 from projector.live_statuses import LiveStatuses
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
 from projector.streams import StatusChange, follow
 from tests.engines import POSTGRES, SQLITE, Engine
 from tests.histories import ATTEMPT, COMPLETED, REMARK, REQUESTED, SURVEY, news

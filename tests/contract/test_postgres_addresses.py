@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
-from projector.engines.postgres_address import Address
+from projector.engines.postgres.address import Address
 from projector.errors import StoreError, StoreUnavailable
 from tests.contract.event_store_contract import REEF, WRECK
 from tests.histories import REQUESTED, VOYAGE, news

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from projector.engines.postgres import PostgresEventStore
+from projector.engines.postgres.store import PostgresEventStore
 from tests.contract.event_store_contract import REEF
 from tests.histories import REMARK, news
 from tests.postgres import connections_to, fresh_database, run, wait_for

@@ -10,12 +10,12 @@ from itertools import count
 import psycopg
 import pytest
 
-from projector.engines.postgres import PostgresEventStore
-from projector.engines.postgres_beside import PREFIX
+from projector.engines.postgres.beside import PREFIX
+from projector.engines.postgres.store import PostgresEventStore
 from projector.errors import StoreError
 from projector.events import RunnerReady
-from projector.projection_runner import ProjectionRunner
-from projector.rebuild import rebuild
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from tests.contract.event_store_contract import REEF, SHIP, WRECK
 from tests.histories import QUEUE, REMARK, REQUESTED, SHIPWRECK, SURVEY, VOYAGE, news
 from tests.postgres import fresh_database, run, wait_for

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from projector.engines import postgres_recorder
+from projector.engines.postgres import recorder as postgres_recorder
 from projector.envelope import NewEvent, execution_stream
 from projector.errors import StoreClosed, VersionConflict
 from projector.event_store import ANY, NO_STREAM, STORED_UNTOLD, Append, Appended, EventStore, Expectation, exactly

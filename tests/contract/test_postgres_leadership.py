@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from projector.engines.postgres import PostgresEventStore
+from projector.engines.postgres.store import PostgresEventStore
 from tests.postgres import connections_to, fresh_database, run, wait_for
 from tests.postgres_processes import lead, open_postgres
 from tests.processes import child, children

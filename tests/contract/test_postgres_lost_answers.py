@@ -13,7 +13,7 @@ from selectors import EVENT_READ, DefaultSelector
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from projector.engines.postgres_connection import is_alive
+from projector.engines.postgres.connection import is_alive
 from projector.errors import StoreUnavailable
 from projector.event_writer import EventWriter
 from tests.contract.event_store_contract import REEF
@@ -198,7 +198,7 @@ def test_a_connection_that_lay_idle_for_long_is_asked_before_an_append(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(open_postgres(door.dsn)) as store:
-        monkeypatch.setattr("projector.engines.postgres_connection._TRUSTED_FOR", -1.0)
+        monkeypatch.setattr("projector.engines.postgres.connection._TRUSTED_FOR", -1.0)
         door.slam = at_first_word()
         assert store.append(REEF, news(REMARK)).is_new
         assert door.slammed == 1

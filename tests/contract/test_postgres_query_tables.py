@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from projector.engines.postgres import PostgresEventStore
-from projector.engines.postgres_statements import in_postgres_words
+from projector.engines.postgres.statements import in_postgres_words
+from projector.engines.postgres.store import PostgresEventStore
 from projector.errors import StoreUnavailable
 from projector.projections import tables
 from tests.contract.event_store_contract import REEF

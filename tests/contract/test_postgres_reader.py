@@ -9,14 +9,14 @@ from contextlib import closing
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from projector.engines.postgres_address import Address
-from projector.engines.postgres_reader import PostgresReader
-from projector.engines.postgres_schema import SCHEMA_VERSION
+from projector.engines.postgres.address import Address
+from projector.engines.postgres.reader import PostgresReader
+from projector.engines.postgres.schema import SCHEMA_VERSION
 from projector.envelope import RUNNER_STREAMS
 from projector.errors import InputRejected, StoreClosed, StoreForeign, StoreMissing, StoreTooNew, StoreUnavailable
 from projector.events import RunnerReady
 from projector.execution_status import FOLD_VERSION
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
 from tests.contract.event_store_contract import REEF, SHIP, WRECK
 from tests.histories import QUEUE, REMARK, SURVEY, VOYAGE, news
 from tests.postgres import fresh_database, run

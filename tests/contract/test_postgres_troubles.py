@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from projector.engines.postgres_datastore import refuse_db_functions
-from projector.engines.postgres_schema import SCHEMA_VERSION
+from projector.engines.postgres.datastore import refuse_db_functions
+from projector.engines.postgres.schema import SCHEMA_VERSION
 from projector.errors import StoreDamaged, StoreError, StoreForeign, StoreMissing, StoreTooNew, StoreUnavailable
 from tests.contract.event_store_contract import REEF
 from tests.histories import REMARK, REQUESTED, news

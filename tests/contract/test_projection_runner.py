@@ -18,11 +18,11 @@ from projector.envelope import execution_stream, runner_stream
 from projector.errors import StoreUnavailable
 from projector.events import ConditionKind
 from projector.execution_status import Phase
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from projector.projections import executions
 from projector.projections.failure_groups import FailureGroup
 from projector.projections.tables import QUERY_TABLES
-from projector.rebuild import rebuild
 from tests.engines import Engine
 from tests.fleet import RUNNERS, STORIES, set_sail
 from tests.histories import (
@@ -154,7 +154,7 @@ def test_neither_the_size_of_a_batch_nor_the_engine_changes_a_row(
 def test_statuses_that_are_no_longer_at_hand_are_read_from_their_rows(
     store: StoreEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("projector.projection_runner.CACHED", 3)
+    monkeypatch.setattr("projector.projecting.projection_runner.CACHED", 3)
     set_sail(store, times=10)
     project(store, batch=5)
     assert statuses(store) == folded(store)

@@ -11,9 +11,9 @@ import pytest
 from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.execution_status import Phase
-from projector.projection_runner import ProjectionRunner
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from projector.projections.tables import QUERY_TABLES
-from projector.rebuild import rebuild
 from tests.fleet import set_sail
 from tests.histories import ATTEMPT, COMPLETED, REMARK, REQUESTED, SURVEY, VOYAGE, new, news
 from tests.tables import change, folded, insert_raw, project, rewrite, rows, statuses

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projector.engines.sqlite import SqliteEventStore
-from projector.engines.sqlite_appends import BatchedAppends
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
+from projector.engines.sqlite.appends import BatchedAppends
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import NewEvent, execution_stream
 from projector.errors import VersionConflict
 from projector.event_store import ANY, STORED_UNTOLD, Append, Appended, Expectation
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 from tests.contract.event_store_contract import REEF, WRECK
 from tests.histories import REMARK, VOYAGE, new, news
 from tests.store_processes import open_sqlite

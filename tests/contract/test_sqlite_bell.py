@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from projector.engines import bell_folder, listening_socket
-from projector.engines.bell_folder import BellFolder
-from projector.engines.sqlite_bell import SqliteBell
+from projector.engines.sqlite import bell_folder, listening_socket
+from projector.engines.sqlite.bell import SqliteBell
+from projector.engines.sqlite.bell_folder import BellFolder
 from tests.processes import child, children
 from tests.sharing_processes import listen, listen_and_fork, listen_idly
 

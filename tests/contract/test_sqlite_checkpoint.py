@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projector.engines.sqlite_checkpoint import Checkpointer
-from projector.engines.sqlite_datastore import Datastore
-from projector.engines.sqlite_log import WriteAheadLog
+from projector.engines.sqlite.checkpoint import Checkpointer
+from projector.engines.sqlite.datastore import Datastore
+from projector.engines.sqlite.log import WriteAheadLog
 from tests.processes import children
 from tests.sharing_processes import read_cargo
 

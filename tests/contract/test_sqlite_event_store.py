@@ -15,11 +15,11 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
-from projector.engines.sqlite import SqliteEventStore
-from projector.engines.sqlite_datastore import APPLICATION_ID, SCHEMA_VERSION
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
+from projector.engines.sqlite.datastore import APPLICATION_ID, SCHEMA_VERSION
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.errors import StoreError, StoreMissing, StoreUnavailable
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 from tests.contract.event_store_contract import REEF, WRECK, Engine, EventStoreContract
 from tests.histories import REMARK, REQUESTED, VOYAGE, new, news
 from tests.processes import child

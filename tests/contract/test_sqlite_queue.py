@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from projector.engines.sqlite_queue import WriteQueue
+from projector.engines.sqlite.queue import WriteQueue
 from projector.errors import StoreUnavailable
 from tests.contract.event_store_contract import REEF
 from tests.histories import REMARK, REQUESTED, new, news

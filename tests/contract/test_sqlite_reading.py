@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from projector.engines.sqlite_datastore import APPLICATION_ID, SCHEMA_VERSION
-from projector.engines.sqlite_reader import SqliteReader
+from projector.engines.sqlite.datastore import APPLICATION_ID, SCHEMA_VERSION
+from projector.engines.sqlite.reader import SqliteReader
 from projector.errors import StoreError
 from projector.execution_filter import ExecutionFilter
 from projector.execution_selection import selection

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.errors import StoreError
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from tests.fleet import set_sail
 from tests.store_processes import open_sqlite
 from tests.tables import project, rows

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from tests.fleet import set_sail
 from tests.keeping import archived, next_position, stored_rows
 from tests.store_processes import open_sqlite

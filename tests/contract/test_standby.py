@@ -12,9 +12,9 @@ import pytest
 
 from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
-from projector.projection_runner import ProjectionRunner
-from projector.rebuild import rebuild
-from projector.standby import LOOK_EVERY
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
+from projector.projecting.standby import LOOK_EVERY
 from tests.engines import Engine
 from tests.fleet import set_sail
 from tests.histories import VOYAGE, news

@@ -16,7 +16,9 @@ from typing import Any, Final
 import pytest
 
 from projector.catalogue import Code
-from projector.engines.sqlite import SqliteEventStore
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import execution_stream, runner_stream
 from projector.events import (
     CancellationRequested,
@@ -30,9 +32,7 @@ from projector.events import (
     WritableEvent,
 )
 from projector.failures import ErrorReport
-from projector.hygiene import Hygiene
-from projector.projection_runner import ProjectionRunner
-from projector.redaction import Redactor
+from projector.projecting.projection_runner import ProjectionRunner
 from tests.histories import (
     AGENT,
     ATTEMPT,

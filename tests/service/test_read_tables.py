@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite.store import SqliteEventStore
 from tests.histories import SHIPWRECK, SURVEY, VOYAGE
 from tests.service.conftest import WRECK, CommandLine, append, open_store, project
 

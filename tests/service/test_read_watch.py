@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import runner_stream
 from projector.events import RunnerReady, WritableEvent
 from tests.histories import QUEUE, RUNNER, SHIPWRECK, SURVEY, VOYAGE, news

@@ -14,7 +14,7 @@ import pytest
 from projector.events import AttemptFinished, ExecutionStarted, MessageAppended, TerminalEvent, ToolCallStarted
 from projector.execution_status import ExecutionStatus, Phase, fold
 from projector.opening import open_queries
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 from tests.engines import POSTGRES
 from tests.tables import folded, statuses
 from tests.temporal import agents

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import RecordedEvent, execution_stream
 from projector.errors import StoreDamaged
 from projector.event_queue import MOST_BYTES_WAITING, MOST_WAITING
@@ -23,8 +25,6 @@ from projector.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 from runner.agent import Agent, AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
 from runner.agent_run import AgentRun, Finished, Outcome, Raised, Stopped
 from runner.emitter import FIRST_ON_DISK, Emitter, size_of

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
 from projector.envelope import RecordedEvent
 from projector.events import (
     EVENT_TYPES,
@@ -22,8 +24,6 @@ from projector.events import (
 )
 from projector.execution_status import NAME_PREVIEW, ExecutionStatus, Phase, evolve, fold
 from projector.failures import ErrorReport
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 from tests.histories import SURVEY, recorded, verdict
 from tests.strategies import any_event, events, recorded_events
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from projector.door.hygiene import Cleaned, Hygiene
+from projector.door.redaction import Redactor
 from projector.events import AttemptFailed
 from projector.failures import ErrorReport
-from projector.hygiene import Cleaned, Hygiene
-from projector.redaction import Redactor
 from runner.agent import ProviderUnavailable
 from runner.errors.failure_report import report_failure
 from tests.hostile import HOSTILE

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projector.door.hygiene import MESSAGE_LIMIT
 from projector.failures import Truncation
-from projector.hygiene import MESSAGE_LIMIT
 from tests.dirt import BODY, KNOWN, SECRET, assert_clean, dirty_text, hygiene
 from tests.made_up_secrets import CREDENTIALS, MIXED, Credential, pem
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 from pydantic_core import to_json
 
-from projector.hygiene import DETAILS_LIMIT
-from projector.redaction import REDACTED
+from projector.door.hygiene import DETAILS_LIMIT
+from projector.door.redaction import REDACTED
 from tests.dirt import SECRET, Raises, assert_all_clean, assert_clean, cycle, hygiene, json_like
 from tests.made_up_secrets import pem
 

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from projector.event_fields import rules_of
+from projector.door.event_fields import rules_of
+from projector.door.hygiene import (
+    CAUSE_DEPTH,
+    CONVERSATION_LIMIT,
+    DETAILS_LIMIT,
+    EVENT_LIMIT,
+    MESSAGE_LIMIT,
+    STACK_LIMIT,
+)
+from projector.door.redaction import REDACTED
 from projector.events import (
     EVENT_TYPES,
     AttemptFailed,
@@ -33,8 +42,6 @@ from projector.events import (
     ToolCallStarted,
 )
 from projector.failures import Cause, ErrorReport, Failure, Truncation
-from projector.hygiene import CAUSE_DEPTH, CONVERSATION_LIMIT, DETAILS_LIMIT, EVENT_LIMIT, MESSAGE_LIMIT, STACK_LIMIT
-from projector.redaction import REDACTED
 from tests.dirt import KNOWN, SECRET, Raises, assert_all_clean, cycle, dirty_text, hygiene, json_like
 from tests.made_up_secrets import PRIVATE_KEYS, TOKENS, Credential
 

@@ -20,13 +20,13 @@ from typing import Final
 
 import pytest
 
-from projector.engines.sqlite import SqliteEventStore
+from projector.door.hygiene import Hygiene
+from projector.door.redaction import Redactor
+from projector.engines.sqlite.store import SqliteEventStore
 from projector.envelope import RecordedEvent, execution_stream
 from projector.event_writer import EventWriter
 from projector.events import ConditionCleared, ConditionKind, ConditionObserved
 from projector.execution_status import Condition, fold
-from projector.hygiene import Hygiene
-from projector.redaction import Redactor
 from runner.agent import Agent, AgentTask, Message, Result, Step
 from runner.agent_run import AgentRun, Finished
 from runner.emitter import Emitter

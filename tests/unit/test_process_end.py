@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from projector.door.hygiene import STACK_LIMIT, Hygiene
+from projector.door.redaction import Redactor
 from projector.events import RunnerExited
-from projector.hygiene import STACK_LIMIT, Hygiene
-from projector.redaction import Redactor
 from runner.startup import startup_failure_block
 from runner.supervision.obituary import Circumstances, Obituary, obituary, shutdown_report
 from runner.supervision.process_end import ProcessEnd, last_error, prove_out_of_memory

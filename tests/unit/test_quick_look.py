@@ -9,7 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from projector.admission import Admission
+from projector.door.admission import Admission
+from projector.door.hygiene import EVENT_LIMIT
+from projector.door.quick_look import is_fine, is_plain
+from projector.door.triggers import Triggers
 from projector.events import (
     AttemptFailed,
     Event,
@@ -20,9 +23,6 @@ from projector.events import (
     Unreadable,
 )
 from projector.failures import ErrorReport
-from projector.hygiene import EVENT_LIMIT
-from projector.quick_look import is_fine, is_plain
-from projector.triggers import Triggers
 from tests.dirt import SECRET, Raises, cycle, dirty_text, hygiene, json_like
 from tests.strategies import any_event
 

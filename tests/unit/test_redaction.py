@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from projector.redaction import REDACTED, Redactor
-from projector.secret_shapes import SHAPES
-from projector.secret_values import words
-from projector.text import clean_text
+from projector.door.redaction import REDACTED, Redactor
+from projector.door.secret_shapes import SHAPES
+from projector.door.secret_values import words
+from projector.door.text import clean_text
 from tests.made_up_secrets import CREDENTIALS, DASHES, MIXED, TOKENS, Credential, jwt, pem
 
 PLACES: Final[dict[str, Callable[[str], str]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.standby import Standby
+from projector.projecting.standby import Standby
 
 
 def test_it_steps_in_at_the_third_look_at_which_nothing_has_moved() -> None:

@@ -15,7 +15,7 @@ from projector.codec import EventMapper, JsonTranscoder
 from projector.envelope import RecordedEvent
 from projector.events import Unreadable
 from projector.execution_status import ExecutionStatus, evolve
-from projector.stored_fold import StatusFold, fold_stored
+from projector.projecting.stored_fold import StatusFold, fold_stored
 from projector.stored_row import StoredRow
 from tests.histories import SURVEY
 from tests.strategies import any_event, events, recorded_events

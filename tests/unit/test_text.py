@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projector.text import byte_size, clean_text, cut, digest_of, is_clean, safe_str, type_name
+from projector.door.text import byte_size, clean_text, cut, digest_of, is_clean, safe_str, type_name
 
 anything = st.text(st.characters(codec=None, exclude_categories=()), max_size=200) | st.text(
     st.sampled_from("\x00\x07\x08\x1b\x1b[]PX^_0;m(B\\\r\n\t\x7f\x80\x85\x90\x9b\x9c\x9d\ud83d\ude00\ud800é \u202e"),

@@ -28,8 +28,8 @@ from projector.keeping.event_line import FiledEvent
 from projector.keeping.filed_events import Filing
 from projector.keeping.leftovers import archived_files, remove_leftovers
 from projector.keeping.new_file import write_event_file
-from projector.projection_runner import ProjectionRunner
-from projector.rebuild import rebuild
+from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 
 EVENTS_A_FILE: Final = 100_000
 """A file is closed when it has so many: taking them out keeps everybody else from writing for about a second."""

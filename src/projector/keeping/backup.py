@@ -20,7 +20,7 @@ from projector.keeping.event_file import EventFile, Header
 from projector.keeping.event_line import FiledEvent
 from projector.keeping.filed_events import Filing
 from projector.keeping.new_file import write_event_file
-from projector.rebuild import rebuild
+from projector.projecting.rebuild import rebuild
 
 _TRIES: Final = 5
 

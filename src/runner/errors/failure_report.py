@@ -12,9 +12,9 @@ import asyncio
 from itertools import islice
 from typing import Final, NamedTuple
 
-from projector.admission import TRUNCATIONS_KEPT
+from projector.door.admission import TRUNCATIONS_KEPT
+from projector.door.hygiene import CAUSE_DEPTH, EVENT_LIMIT, MESSAGE_LIMIT, STACK_LIMIT, Hygiene
 from projector.failures import Cause, ErrorKind, ErrorReport, Truncation
-from projector.hygiene import CAUSE_DEPTH, EVENT_LIMIT, MESSAGE_LIMIT, STACK_LIMIT, Hygiene
 from runner.errors.cause_chain import attribute, chain, is_a, leaves, plain
 from runner.errors.error_kind import kind_of, retry_after
 from runner.errors.error_stack import stack_text

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from projector.door.hygiene import STACK_LIMIT, Hygiene
+from projector.door.text import byte_size, tail_of
 from projector.events import RunnerExited, RunnerStartupFailed
 from projector.failures import ErrorReport
-from projector.hygiene import STACK_LIMIT, Hygiene
 from projector.projections.runners import ended_how
-from projector.text import byte_size, tail_of
 from runner.contracts import RunnerDeath
 from runner.startup import likely_causes
 from runner.supervision.process_end import ProcessEnd, last_error, prove_out_of_memory

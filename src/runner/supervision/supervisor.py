@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from projector.door.hygiene import Hygiene
 from projector.errors import EngineUnreachable
 from projector.event_store import EventStore
 from projector.event_writer import EventWriter
-from projector.hygiene import Hygiene
 from runner.supervision.end_reporter import EndReporter
 from runner.supervision.obituary import Circumstances, Obituary, obituary
 from runner.supervision.stall_watch import TICK, StallWatch

@@ -33,8 +33,8 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from projector.door.text import clean_text
 from projector.failures import Cause
-from projector.text import clean_text
 from runner.contracts import AgentResult
 from workflows.contracts import RECORD_OUTCOME, RECORD_START, RECORD_THREAD
 from workflows.reconciliation.workflow_facts import (

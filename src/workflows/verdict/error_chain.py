@@ -19,7 +19,7 @@ from temporalio.exceptions import (
     TimeoutError,
 )
 
-from projector.text import clean_text, safe_str, type_name
+from projector.door.text import clean_text, safe_str, type_name
 from workflows.verdict.error_link import ErrorChain, ErrorLink
 
 MOST_LINKS: Final = 30

@@ -1,0 +1,1 @@
+"""What every event passes on its way in: redacted, bounded, cleaned."""

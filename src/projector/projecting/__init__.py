@@ -1,0 +1,1 @@
+"""From the store into the query tables: batch by batch, or all anew."""
