@@ -13,8 +13,8 @@ help: ## list the targets
 demo: install ## run each kind of failure, live, on one machine
 	@.venv/bin/execution-status demo $(ARGS)
 
-test: lint ## run all checks, then all tests
-	.venv/bin/pytest $(ARGS)
+test: lint ## run all checks, then all tests, three files at a time
+	.venv/bin/pytest -n 3 --dist loadfile $(ARGS)
 
 test-postgres: install ## run what needs a store with all of it on PostgreSQL
 	.venv/bin/pytest tests/contract tests/temporal tests/matrix --store postgres $(ARGS)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
+
+from projector.process_state import state_of
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.store_processes", "tests.engines"])
@@ -54,6 +58,17 @@ class Child:
         """Wait for the child to end by itself, without an error."""
         self.process.join(PATIENCE)
         assert self.process.exitcode == 0, f"{self.process} ended with {self.process.exitcode}"
+
+    def stand_still(self) -> int:
+        """SIGSTOP; returns its process id once it is stopped. It is killed in the end as any other."""
+        pid = self.process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        until = time.monotonic() + PATIENCE
+        while state_of(pid) != "T":
+            assert time.monotonic() < until, f"{self.process} does not stop"
+            time.sleep(0.01)
+        return pid
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -42,6 +42,15 @@ def sqlite_locked(place: str) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
+@contextmanager
+def sqlite_owned(place: str) -> Iterator[None]:
+    """Have an SQLite file to oneself, as one has for a moment whoever is the last to close it."""
+    with closing(sqlite3.connect(place, isolation_level=None, timeout=30)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield
+
+
 def hold_lock(pipe: Connection, lock: Callable[[str], AbstractContextManager[None]], place: str) -> None:
     """Hold the write lock until the test says something, or ends."""
     with lock(place):

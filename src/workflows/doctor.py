@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from projector.errors import StatusError, StoreMissing
-from projector.opening import open_queries
+from projector.opening import lock_holder, open_queries
 from projector.projections.runners import RunnerState
 from projector.settings import config_file
 from projector.store_address import SqliteAddress
@@ -36,6 +37,9 @@ async def examine(settings: OrchestratorSettings) -> list[Check]:
     checks = [Check("settings", True, f"data folder {settings.data_dir}, settings file {_present(config_file())}")]
     if isinstance(settings.store_address, SqliteAddress):
         checks.append(_sqlite())
+    holder = await asyncio.to_thread(lock_holder, settings)
+    if holder is not None and holder.stands_still:
+        checks.append(Check("write lock", False, f"nothing can be stored: {holder}"))
     checks += await _store(settings)
     checks += [_room(folder) for folder in _folders(settings)]
     checks.append(await _temporal(settings))

@@ -19,7 +19,7 @@ from temporalio.client import Client
 from projector.engines.ports import StoreEngine
 from projector.errors import InputRejected
 from projector.keeping.at_rest import environment_for
-from projector.opening import hygiene_from_environment, open_store
+from projector.opening import hygiene_from_environment, lock_holder, open_store
 from projector.projecting.projection_runner import ProjectionRunner
 from projector.projecting.rebuild import rebuild
 from runner.connection import ADDRESS_FILE, configured_address, connect
@@ -133,7 +133,7 @@ def supervised(
     async def connected() -> Client:
         return running.client
 
-    return Supervisor(plan, running.store, hygiene_from_environment(), connected)
+    return Supervisor(plan, running.store, hygiene_from_environment(), connected, partial(lock_holder, settings))
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def test_what_fails_while_all_stand_still_changes_nothing(dsn: str, store: Postg
         assert len(cursor.execute("SELECT * FROM tides").fetchall()) == 1
 
 
-def test_what_a_killed_rebuild_left_is_dropped_by_the_next_and_a_living_one_s_is_not(
+def test_what_a_killed_rebuild_left_is_taken_over_by_the_next_and_a_living_one_s_is_not(
     dsn: str, store: PostgresEventStore
 ) -> None:
     with child(stay_beside, dsn) as living, child(stay_beside, dsn) as doomed:

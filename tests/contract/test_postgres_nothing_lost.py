@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from projector.envelope import RecordedEvent
-from tests.postgres import fresh_database
+from tests.postgres import fresh_database, run
 from tests.postgres_processes import open_postgres, write_much
 from tests.processes import Child, children
 
@@ -17,9 +17,25 @@ WRITERS = 8
 EVENTS = int(os.environ.get("EXECUTION_STATUS_TEST_EVENTS", "20000"))
 
 
+SLOW_COMMITS = (
+    """
+    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_sleep(0.002); RETURN NULL; END $$
+    """,
+    """
+    CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON stored_events DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.originator_version % 25 = 1 AND right(NEW.originator_id, 1) IN ('1', '3', '5', '7'))
+    EXECUTE FUNCTION linger()
+    """,
+)
+"""Half the writers commit some of their events a moment after those have their positions, as on a slow disk."""
+
+
 @pytest.fixture
 def dsn() -> Iterator[str]:
     with fresh_database() as dsn:
+        open_postgres(dsn).close()
+        run(dsn, *SLOW_COMMITS)
         yield dsn
 
 
@@ -51,7 +67,6 @@ def stored_in(dsn: str) -> list[RecordedEvent]:
 
 @pytest.mark.slow
 def test_a_reader_beside_eight_writers_misses_nothing(dsn: str) -> None:
-    open_postgres(dsn).close()
     each = EVENTS // WRITERS
     with children(write_much, [(dsn, number, each, True) for number in range(WRITERS)]) as crew:
         seen, told = follow_writers(dsn, crew)
@@ -66,13 +81,8 @@ def test_a_reader_beside_eight_writers_misses_nothing(dsn: str) -> None:
 
 @pytest.mark.slow
 def test_without_the_lock_the_same_reader_does_miss_events(dsn: str) -> None:
-    open_postgres(dsn).close()
-    rounds = 20
-    for attempt in range(rounds):
-        numbers = range(attempt * WRITERS, (attempt + 1) * WRITERS)
-        with children(write_much, [(dsn, number, 250, False) for number in numbers]) as crew:
-            seen, _ = follow_writers(dsn, crew)
-        if missed := len(stored_in(dsn)) - len(seen):
-            print(f"{missed} of {len(seen) + missed} events were missed in round {attempt + 1}")
-            return
-    pytest.fail(f"nothing was missed in {rounds} rounds: the test above proves nothing")
+    with children(write_much, [(dsn, number, 250, False) for number in range(WRITERS)]) as crew:
+        seen, _ = follow_writers(dsn, crew)
+    missed = len(stored_in(dsn)) - len(seen)
+    print(f"{missed} of {len(seen) + missed} events were missed")
+    assert missed > 0, "the test above proves nothing"

@@ -20,12 +20,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("cell_name", list(_cells(metafunc.config)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    outcomes: Outcomes = getattr(config, "_matrix", {})
-    if outcomes:
-        terminalreporter.section(f"the matrix: {len(outcomes)} cells")
-        for outcome in outcomes.values():
-            terminalreporter.line(outcome.line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # From the reports: the cells may have been played in another process.
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    lines = [told for report in reports for name, told in report.user_properties if name == "cell"]
+    if lines:
+        terminalreporter.section(f"the matrix: {len(lines)} cells")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def _cells(config: pytest.Config) -> dict[str, tuple[Cell, Play]]:
@@ -51,6 +53,4 @@ async def outcomes(installation: Harness, request: pytest.FixtureRequest) -> Out
     """Every chosen cell, played."""
     selected = {item.callspec.params.get("cell_name") for item in request.session.items if hasattr(item, "callspec")}
     cells = {name: WHOLE[name] for name in _cells(request.config) if name in selected}
-    played = await play_all(installation, cells)
-    request.config._matrix = played  # type: ignore[attr-defined]
-    return played
+    return await play_all(installation, cells)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -19,8 +20,11 @@ pytestmark = [
 ]
 
 
-async def test_a_cell_comes_out_as_the_catalogue_says(outcomes: dict[str, Outcome], cell_name: str) -> None:
+async def test_a_cell_comes_out_as_the_catalogue_says(
+    outcomes: dict[str, Outcome], cell_name: str, record_property: Callable[[str, object], None]
+) -> None:
     outcome = outcomes[cell_name]
+    record_property("cell", outcome.line)
 
     assert not outcome.wrong, f"{outcome.line}\n{' '.join(outcome.history)}"
 

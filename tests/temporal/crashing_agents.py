@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import signal
+import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +51,18 @@ async def freezes_the_bridge(task: AgentTask) -> AsyncIterator[Step]:
     ctypes.PyDLL(None).usleep(int(float(task.input) * 1_000_000))  # unlike CDLL, it keeps Python's lock
     yield ToolResult("call-1", "anchored")
     yield Result("anchored")
+
+
+async def is_becalmed(task: AgentTask) -> AsyncIterator[Step]:
+    """Stops its process while that has the write lock of the store, which its input names."""
+    yield ToolCall("call-1", "lower_the_sails")
+    with closing(sqlite3.connect(task.input, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.2)  # another thread may take the signal, and this one go on for a moment
+        connection.execute("ROLLBACK")
+    yield ToolResult("call-1", "a breeze")
+    yield Result("under way")
 
 
 async def shouts(task: AgentTask) -> AsyncIterator[Step]:

@@ -15,6 +15,8 @@ from projector.bounds import LONGEST
 from projector.events import ExecutionFailed, ExecutionRequested, ExecutionRetried
 from projector.execution_status import Phase
 from runner.contracts import INPUT_LIMIT
+from tests.processes import child
+from tests.store_processes import hold_lock, open_sqlite, sqlite_locked
 from tests.temporal.harness import Harness, agent, failure_of, types_of
 from tests.temporal.processes import Ended, command
 
@@ -265,6 +267,20 @@ async def test_doctor_is_content_with_a_healthy_installation(ship: Harness) -> N
     assert all(check["ok"] for check in checks.values())
     assert ship.address in checks["temporal"]["said"]
     assert "ready" in checks["runners"]["said"]
+
+
+async def test_doctor_names_the_process_that_keeps_everybody_from_writing(ship: Harness, tmp_path: Path) -> None:
+    place = str(tmp_path / "store.db")
+    open_sqlite(place).close()
+    with child(hold_lock, sqlite_locked, place) as becalmed:
+        becalmed.hear()
+        pid = becalmed.stand_still()
+        ended = await command("doctor", extra=ship.surroundings | {"EXECUTION_STATUS_STORE": place})
+
+    assert ended.code == 4
+    said = next(line for line in ended.out.splitlines() if "write lock" in line)
+    assert said.startswith(f"BAD  write lock: nothing can be stored: process {pid} (")
+    assert f"is stopped (SIGSTOP): continue it (`kill -CONT {pid}`)" in said
 
 
 async def test_doctor_names_what_is_wrong_and_exits_with_4(ship: Harness, tmp_path: Path) -> None:

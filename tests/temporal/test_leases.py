@@ -8,6 +8,7 @@ from pathlib import Path
 
 from projector.events import AttemptRefused, AttemptStarted, MessageAppended, RunnerAwaited, Timeouts, ToolCallStarted
 from projector.execution_status import ExecutionStatus, Phase
+from tests.temporal.faults import stand_still
 from tests.temporal.harness import Harness, agent, failure_of, types_of
 from tests.temporal.operators import pause, reset, unpause
 
@@ -84,7 +85,7 @@ async def test_a_workflow_that_is_reset_after_its_end_runs_nothing(ship: Harness
 async def test_a_frozen_runner_that_wakes_with_a_task_that_is_long_over_runs_nothing(bare: Harness) -> None:
     limits = Timeouts(schedule_to_start=2, heartbeat=1, start_to_close=30)
     async with bare.runner(agent("says_nothing"), queue="ice-floe") as runner:
-        runner.process.send_signal(signal.SIGSTOP)
+        await stand_still(runner.process.pid, bare.settings)
         execution_id = await bare.start("says_nothing", queue="ice-floe", timeouts=limits)
         await bare.until_event(execution_id, RunnerAwaited)
         status = await bare.end(execution_id)

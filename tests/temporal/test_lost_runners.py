@@ -18,6 +18,7 @@ from projector.events import AttemptFailed, ExecutionFailed, MessageAppended, Ti
 from projector.execution_status import ExecutionStatus, Phase
 from projector.streams import StatusChange
 from tests.temporal.agents import MESSAGES_BEFORE_THE_DIVE
+from tests.temporal.faults import standing_still
 from tests.temporal.harness import Harness, agent, failure_of, types_of
 from tests.temporal.processes import Program, until
 
@@ -137,9 +138,8 @@ async def test_a_frozen_runner_that_wakes_after_the_verdict_changes_nothing(bare
     async with bare.runner(agent("ticks"), queue="ice") as runner:
         execution_id = await bare.start("ticks", "60", queue="ice", timeouts=TIMEOUTS)
         await bare.until(execution_id, lambda change: change.status.events_processed >= 3)
-        runner.process.send_signal(signal.SIGSTOP)
-        status = await bare.end(execution_id)
-        runner.process.send_signal(signal.SIGCONT)
+        async with standing_still(runner.process.pid, bare.settings):
+            status = await bare.end(execution_id)
         await bare.until_stored(execution_id, AttemptFailed)
 
     late = await bare.status(execution_id)

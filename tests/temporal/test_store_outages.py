@@ -19,7 +19,7 @@ from projector.envelope import RecordedEvent
 from projector.events import AttemptFinished, MessageAppended, TerminalEvent, ToolCallStarted
 from projector.execution_status import ExecutionStatus, Phase
 from tests.engines import SQLITE
-from tests.temporal.faults import disk_full_for
+from tests.temporal.faults import disk_full_for, stand_still
 from tests.temporal.harness import Harness, agent
 from tests.temporal.processes import until
 from workflows.contracts import RECORD_OUTCOME
@@ -142,7 +142,7 @@ async def _killed_while_it_writes(bare: Harness) -> Survived:
         async with harness.orchestrator("first") as first:
             execution_id = await harness.start("keeps_watch", str(sail))
             await harness.until_event(execution_id, ToolCallStarted)
-            first.process.send_signal(signal.SIGSTOP)
+            await stand_still(first.process.pid, harness.settings)
             sail.touch()
             await harness.until_event(execution_id, AttemptFinished)
             with harness.locked():

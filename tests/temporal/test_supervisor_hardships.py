@@ -16,7 +16,7 @@ from projector.envelope import runner_stream
 from projector.events import AttemptFailed, ConditionCleared, ConditionObserved, RunnerExited, ToolCallStarted
 from projector.execution_status import Phase
 from projector.projections.runners import RunnerState
-from tests.temporal.faults import MEMORY_GROUPS, disk_full_for
+from tests.temporal.faults import MEMORY_GROUPS, disk_full_for, standing_still
 from tests.temporal.harness import Harness, agent, failure_of
 from tests.temporal.supervising import TIMEOUTS, doomed, said, served
 
@@ -28,11 +28,8 @@ async def test_a_stopped_process_is_stalled_within_5_s_and_goes_on_when_it_is_co
         execution_id = await bare.start(doomed("hums"), str(tmp_path / "thaw"), queue="ice", timeouts=TIMEOUTS)
         await bare.until(execution_id, lambda change: change.status.events_processed >= 3)
         stopped_at = time.time()
-        os.kill(runner.pid, signal.SIGSTOP)
-        try:
+        async with standing_still(runner.pid, bare.settings):
             stalled = await bare.until_event(execution_id, ConditionObserved)
-        finally:
-            os.kill(runner.pid, signal.SIGCONT)
         cleared = await bare.until_event(execution_id, ConditionCleared)
         (tmp_path / "thaw").touch()
         status = await bare.end(execution_id)
@@ -45,6 +42,18 @@ async def test_a_stopped_process_is_stalled_within_5_s_and_goes_on_when_it_is_co
     assert cleared.record.writer == stalled.record.writer == f"supervisor:{runner.runner_id}"
     assert cleared.status.condition is None
     assert status.phase is Phase.COMPLETED
+
+
+@pytest.mark.sqlite_only("a database ends a transaction that stands still by itself")
+async def test_a_runner_that_is_stopped_in_the_middle_of_a_write_is_continued(bare: Harness, tmp_path: Path) -> None:
+    async with served(bare, "doldrums", doomed("is_becalmed")) as (supervisor, runner):
+        where = bare.surroundings["EXECUTION_STATUS_STORE"]
+        execution_id = await bare.start(doomed("is_becalmed"), where, queue="doldrums", timeouts=TIMEOUTS)
+        await supervisor.says("the runner was stopped while it had the store's write lock; it is continued")
+        status = await bare.end(execution_id)
+
+    assert (status.phase, status.output) == (Phase.COMPLETED, "under way")
+    assert f"pid={runner.pid}" in supervisor.said()
 
 
 async def test_a_process_that_runs_no_python_code_is_stalled_with_its_stack(bare: Harness) -> None:

@@ -7,12 +7,14 @@ the new rows to the old ones' position and compares or exchanges them, keeps eve
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from projector.engines.ports import Beside, Cursor, StoreEngine
 from projector.execution_status import FOLD_VERSION
 from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.resuming import Basis, ExecutionsTakenOut, resume_or_begin
 from projector.projecting.sharding import BATCH, fold_in_processes, processes_for
 from projector.projections.tables import CREATE, FOLD, PROJECTOR, QUERY_TABLES, REBUILDS, QueryTables
 
@@ -50,26 +52,32 @@ class RebuildReport:
 def rebuild(store: StoreEngine, *, verify_only: bool = False, processes: int | None = None) -> RebuildReport:
     """Fold every event into new tables; exchange them for those in use, or with `verify_only` compare and leave them.
 
-    `processes` is how many of them fold: as many as are worth it when it is None.
+    `processes` is how many of them fold: as many as are worth it when it is None. One that was killed or interrupted
+    is gone on with by the next.
     Raises StoreError. Safe while a projector runs: it goes on from the exchanged rows.
     """
     began = time.monotonic()
     if not verify_only:
         store.database.create_tables(CREATE)  # should one have been dropped
     with store.beside() as beside:
-        beside.database.create_tables(CREATE)
-        position = min(_tables_position(store), store.head())  # those of another store may be ahead of it
-        if (count := processes or processes_for(position)) > 1:
-            fold_in_processes(store, beside, position, count)
-        runner = ProjectionRunner(store, beside.database, batch=BATCH)
-        runner.catch_up(position)
-        position, differences = _settle(beside, runner, verify_only=verify_only)
-    return RebuildReport(position, time.monotonic() - began, differences)
+        while True:
+            basis = Basis.of(store)
+            resume_or_begin(store, beside, basis)
+            upto = min(_tables_position(store), store.head())  # those of another store may be ahead of it
+            fold_in_processes(store, beside, upto, processes or processes_for(upto))
+            runner = ProjectionRunner(store, beside.database, batch=BATCH)
+            runner.catch_up(upto)
+            with suppress(ExecutionsTakenOut):
+                position, differences = _settle(beside, runner, basis, verify_only=verify_only)
+                return RebuildReport(position, time.monotonic() - began, differences)
 
 
-def _settle(beside: Beside, runner: ProjectionRunner, *, verify_only: bool) -> tuple[int, tuple[str, ...]]:
+def _settle(
+    beside: Beside, runner: ProjectionRunner, basis: Basis, *, verify_only: bool
+) -> tuple[int, tuple[str, ...]]:
     a, b = beside.in_use, beside.fresh
     with beside.standing_still() as cursor:
+        basis.check(cursor, a)
         reached = runner.catch_up(_progress(cursor, a, PROJECTOR))
         is_outdated = _progress(cursor, a, FOLD) != FOLD_VERSION
         differences = _differences(cursor, a, b) if not is_outdated else (OUTDATED,) if reached else ()
@@ -77,6 +85,7 @@ def _settle(beside: Beside, runner: ProjectionRunner, *, verify_only: bool) -> t
         return reached, differences
     runner.catch_up()
     with beside.standing_still() as cursor:
+        basis.check(cursor, a)
         reached = runner.catch_up()
         if is_outdated:  # their columns may be others, too
             for table in QUERY_TABLES:

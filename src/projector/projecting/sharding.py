@@ -15,6 +15,7 @@ from typing import Final
 
 from projector.engines.ports import Beside, Cursor, Database, StoreEngine
 from projector.projecting.projection_runner import ProjectionRunner
+from projector.projections.tables import PROJECTOR
 from projector.stored_row import Shard
 
 WORTH_IT: Final = 200_000
@@ -23,9 +24,12 @@ MOST: Final = 4
 """More than these wait for each other: there is one file to write."""
 BATCH: Final = 5000
 
+SELECT_BEGUN: Final = (
+    "SELECT application_name FROM tracking WHERE application_name = 'projector' OR application_name LIKE 'shard %'"
+)
 DELETE_SHARDS: Final = "DELETE FROM tracking WHERE application_name LIKE 'shard %'"
 SET_POSITION: Final = (
-    "INSERT INTO tracking (application_name, notification_id) VALUES ('projector', ?) "
+    "INSERT INTO tracking (application_name, notification_id) VALUES (?, ?) "
     "ON CONFLICT (application_name) DO UPDATE SET notification_id = excluded.notification_id"
 )
 
@@ -36,7 +40,19 @@ def processes_for(events: int) -> int:
 
 
 def fold_in_processes(store: StoreEngine, beside: Beside, upto: int, processes: int) -> None:
-    """Bring the new tables from the beginning to `upto`. Raises StoreError."""
+    """Bring new tables to `upto`, unless one process is enough or has begun. Raises StoreError.
+
+    What was begun by another number of processes is gone on with by as many.
+    """
+    with beside.database.transaction(commit=False) as cursor:
+        cursor.execute(SELECT_BEGUN)
+        begun = [row[0] for row in cursor.fetchall()]
+    if PROJECTOR in begun:
+        return
+    if begun:
+        processes = int(begun[0].rpartition(" ")[2])
+    if processes == 1:
+        return
     context = multiprocessing.get_context("spawn")
     tasks = [(store.opener(), beside.opener(), Shard(place, processes), upto) for place in range(processes)]
     # Leaving the pool ends its processes, also when this one is interrupted.
@@ -48,7 +64,7 @@ def fold_in_processes(store: StoreEngine, beside: Beside, upto: int, processes: 
 
 def _hand_over(cursor: Cursor, upto: int) -> None:
     cursor.execute(DELETE_SHARDS)
-    cursor.execute(SET_POSITION, (upto,))
+    cursor.execute(SET_POSITION, (PROJECTOR, upto))
 
 
 def _fold_shard(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -21,6 +20,7 @@ from projector.event_store import ANY, EventStore, exactly
 from projector.event_writer import EventWriter
 from projector.events import ConditionCleared, ConditionKind, ConditionObserved
 from projector.execution_status import ExecutionStatus, fold
+from projector.process_state import STOPPED, state_of
 from runner.link import AttemptOpened
 from runner.supervision.stack_dump import StackDump, read_dump
 from runner.supervision.supervised_runner import SupervisedRunner
@@ -33,7 +33,6 @@ read without Python's lock, which is safe only while no thread gets to run Pytho
 STACK_PATIENCE: Final = 1.0
 """How long the stacks of a process that stands still are waited for, in seconds."""
 
-_STOPPED: Final = {"T": "is stopped (SIGSTOP)", "t": "is held by a debugger"}
 _PAUSE: Final = 0.5
 _CONFLICTS: Final = 10
 
@@ -80,7 +79,7 @@ class StallWatch:
         runner = self._runner
         now = time.monotonic()
         silence = now - runner.beat_at
-        stopped = _STOPPED.get(_state(runner.pid))
+        stopped = STOPPED.get(state_of(runner.pid))
         self._awake_since = None if stopped else self._awake_since or now
         if silence < self._stall_after / 2:
             runner.stacks.forget()  # it runs: what it left there is of an earlier time
@@ -150,11 +149,3 @@ class StallWatch:
         standing = next((held for held in status.conditions if held.kind is ConditionKind.STALLED), None)
         is_ours = standing is not None and standing.observer == role_of(self._name)
         return is_ours if isinstance(event, ConditionCleared) else not is_ours
-
-
-def _state(pid: int) -> str:
-    """The letter of the process's state, as in proc(5); empty when it cannot be known."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return ""

@@ -8,10 +8,11 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from projector.logs import configure_logging
-from projector.opening import hygiene_from_environment, open_store
+from projector.opening import hygiene_from_environment, lock_holder, open_store
 from runner.settings import RunnerSettings
 from runner.supervision.late_store import LateStore
 from runner.supervision.supervised_runner import RunnerPlan
@@ -60,7 +61,7 @@ async def _supervise(settings: RunnerSettings, plan: RunnerPlan) -> int:
         identity = f"supervisor:{socket.gethostname()}-{os.getpid()}"
         return await connect(settings.data_dir, timeout=settings.connect_timeout, identity=identity)
 
-    supervisor = Supervisor(plan, store, hygiene, connected)
+    supervisor = Supervisor(plan, store, hygiene, connected, partial(lock_holder, settings))
     stopping: list[asyncio.Task[None]] = []
     interrupted = False
 

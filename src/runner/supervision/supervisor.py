@@ -19,12 +19,15 @@ from projector.errors import EngineUnreachable
 from projector.event_store import EventStore
 from projector.event_writer import EventWriter
 from runner.supervision.end_reporter import EndReporter
+from runner.supervision.frozen_writer import thaw_while_it_locks
 from runner.supervision.obituary import Circumstances, Obituary, obituary
 from runner.supervision.stall_watch import TICK, StallWatch
 from runner.supervision.supervised_runner import RunnerPlan, SupervisedRunner
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+
+    from projector.engines.sqlite.lock_holder import LockHolder
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
@@ -53,13 +56,22 @@ class Supervisor:
     """Keeps one runner process and its successors. Belongs to one event loop; `run` is called once."""
 
     def __init__(
-        self, plan: RunnerPlan, store: EventStore, hygiene: Hygiene, connect: Callable[[], Awaitable[Client]]
+        self,
+        plan: RunnerPlan,
+        store: EventStore,
+        hygiene: Hygiene,
+        connect: Callable[[], Awaitable[Client]],
+        lock_holder: Callable[[], LockHolder | None],
     ) -> None:
-        """`connect` gives Temporal's client; it is called again, without end, while it raises EngineUnreachable."""
+        """`connect` gives Temporal's client; it is called again, without end, while it raises EngineUnreachable.
+
+        `lock_holder` says which process has the store's write lock; it may block.
+        """
         self._plan = plan
         self._store = store
         self._hygiene = hygiene
         self._connect = connect
+        self._lock_holder = lock_holder
         self._runner: SupervisedRunner | None = None
         self._stopping = asyncio.Event()
         self._was_ready = False
@@ -121,7 +133,8 @@ class Supervisor:
     async def _attend(self, runner: SupervisedRunner, writer: EventWriter) -> int:
         """Be with a runner until its end; returns its exit code."""
         stalls = StallWatch(runner, self._store, writer, stall_after=self._plan.stall_after)
-        watching = [asyncio.create_task(stalls.run()), asyncio.create_task(_look_at_memory(runner))]
+        looks = [stalls.run(), _look_at_memory(runner), thaw_while_it_locks(runner, self._lock_holder)]
+        watching = [asyncio.create_task(look) for look in looks]
         try:
             if self._stopping.is_set():  # while it was started
                 await runner.stop(self._plan.grace + KILLED_AFTER)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Final
 
 from projector.events import RunnerAwaited
 from projector.execution_status import ExecutionStatus
 from tests.matrix.cell import Stage
 from tests.matrix.scene import SLOW_START, Play, Scene
-from tests.temporal.faults import MEMORY_GROUPS
+from tests.temporal.faults import MEMORY_GROUPS, standing_still
 
 FREEZE: Final = 1.0
 """Seconds for which a process is frozen that wakes in time."""
@@ -79,24 +78,13 @@ async def both_killed(scene: Scene) -> ExecutionStatus:
         return await scene.end()
 
 
-@contextmanager
-def _frozen(pid: int) -> Iterator[None]:
-    """A process stands still for the length of the block, and not longer whatever happens: it may hold a lock."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-
 async def frozen(scene: Scene) -> ExecutionStatus:
     """The runner is frozen for longer than its heartbeat timeout, and wakes when all is over."""
     async with scene.runner() as runner:
         if scene.cell.stage is not Stage.WAITING:
             await scene.start()
             await scene.reach()
-        with _frozen(await scene.runner_pid()):
+        async with standing_still(await scene.runner_pid(), scene.harness.settings):
             scene.strike()
             if scene.cell.stage is Stage.WAITING:
                 await scene.start()
@@ -115,7 +103,7 @@ async def frozen_for_a_moment(scene: Scene) -> ExecutionStatus:
         await scene.start()
         await scene.reach()
         scene.strike()
-        with _frozen(await scene.runner_pid()):
+        async with standing_still(await scene.runner_pid(), scene.harness.settings):
             await asyncio.sleep(FREEZE)
         scene.go()
         return await scene.end()

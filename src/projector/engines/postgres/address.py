@@ -31,6 +31,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 _SECRETS: Final = ("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 _EXAMPLE: Final = "postgresql://user@host:5432/database"
 _GUESS: Final = re.compile(r"\n\t[^\n]*")
+_AT_IN_PATH: Final = re.compile(r"\s*\w+://[^/?]*/[^?]*@")
 _LONGEST_TEXT: Final = 400
 
 
@@ -56,7 +57,7 @@ class Address:
                 f"the address of the event store cannot be read: {why}; "
                 f"write it as {_EXAMPLE} in EXECUTION_STATUS_STORE"
             ) from None
-        _check(given)
+        _check(dsn, given)
         parameters: dict[str, Any] = {"fallback_application_name": "execution-status", "client_encoding": "UTF8"}
         if "service" not in given and "PGSERVICE" not in os.environ:
             parameters |= _DEFAULTS
@@ -71,12 +72,14 @@ class Address:
         return _hidden(_GUESS.sub("", text or str(error)), *self.secrets).rstrip(".")
 
 
-def _check(given: Mapping[str, str]) -> None:
-    # A password with a `/` or an `@` that is not percent-encoded makes parts of itself a port or a host, which libpq
-    # would name in its complaints.
+def _check(dsn: str, given: Mapping[str, str]) -> None:
+    # A password with a `/` or an `@` that is not percent-encoded makes parts of itself a host, a port or a database,
+    # which libpq would name in its complaints.
     hosts, ports = given.get("host", "").split(","), given.get("port", "").split(",")
-    if any(port and not port.isdecimal() for port in ports) or any(
-        "@" in host and not host.startswith(("/", "@")) for host in hosts
+    if (
+        any(port and not port.isdecimal() for port in ports)
+        or any("@" in host and not host.startswith(("/", "@")) for host in hosts)
+        or _AT_IN_PATH.match(dsn)
     ):
         raise StoreError(
             f"the address of the event store has a host or a port that cannot be one; write it as {_EXAMPLE}, "

@@ -1,15 +1,16 @@
 """New query tables beside those in use, in a schema of their own of the same database.
 
-Whoever makes such a schema holds an advisory lock in its name for as long as it needs it. A schema whose lock can be
-had belongs to a process that is gone, and the next rebuild drops it.
+Such schemas are numbered, and whoever works in one holds an advisory lock in its name. A schema whose lock can be had
+was left by a process that is gone, and is gone on with.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from hashlib import sha256
+from itertools import count
 from typing import Final
 
 import psycopg
@@ -23,7 +24,7 @@ from projector.engines.postgres.schema import LOCK, advisory_key
 from projector.engines.postgres.statements import SharedCursor
 
 PREFIX: Final = "execution_status_fresh_"
-SELECT_LEFTOVERS: Final = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"
+IS_OURS: Final = "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = %s"
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
 UNLOCK: Final = "SELECT pg_advisory_unlock(%s)"
 CREATE: Final = SQL("CREATE SCHEMA {}")
@@ -69,29 +70,39 @@ def _open_tables(address: Address, schema: str) -> PostgresDatabase:
 
 @contextmanager
 def beside(datastore: Datastore) -> Iterator[PostgresBeside]:
-    """A fresh schema, dropped at the end. Raises StoreError, for instance when no schema may be made."""
-    schema = PREFIX + secrets.token_hex(8)
+    """A schema, dropped at the end unless that is an interruption. Raises StoreError, as when none may be made."""
     with datastore.errors(), datastore.connect() as owner:
-        _drop_leftovers(owner)
-        owner.execute(TRY_LOCK, (advisory_key("beside", schema),))
-        owner.execute(CREATE.format(Identifier(schema)))
+        schema = _free_schema(owner, datastore.schema)
+        is_interrupted = False
         try:
             room = PostgresBeside(datastore, schema)
             try:
                 yield room
             finally:
                 room.database.close()
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            is_interrupted = True  # it stays, to be gone on with
+            raise
         finally:
-            with suppress(psycopg.Error):  # if not now, the next rebuild drops it
-                owner.execute(DROP.format(Identifier(schema)))
+            if not is_interrupted:
+                with suppress(psycopg.Error):  # if not now, the next rebuild drops it
+                    owner.execute(DROP.format(Identifier(schema)))
 
 
-def _drop_leftovers(owner: PgConnection) -> None:
+def _free_schema(owner: PgConnection, store: str) -> str:
+    """A schema that nobody works in, made if it is absent, and its lock."""
     cursor = rows_of(owner)
-    for (schema,) in cursor.execute(SELECT_LEFTOVERS, (PREFIX,)).fetchall():
+    for number in count(1):
+        # A database may hold several stores.
+        schema = f"{PREFIX}{sha256(store.encode()).hexdigest()[:8]}_{number}"
         key = advisory_key("beside", schema)
-        (is_left,) = cursor.execute(TRY_LOCK, (key,)).fetchall()[0]
-        if is_left:
-            with suppress(psycopg.Error):  # another user's, perhaps; it costs room and does no harm
-                cursor.execute(DROP.format(Identifier(schema)))
+        if not cursor.execute(TRY_LOCK, (key,)).fetchall()[0][0]:
+            continue
+        is_ours = cursor.execute(IS_OURS, (schema,)).fetchall()
+        if not is_ours:
+            cursor.execute(CREATE.format(Identifier(schema)))
+        elif not is_ours[0][0]:
             cursor.execute(UNLOCK, (key,))
+            continue
+        return schema
+    raise AssertionError("there is always another number")

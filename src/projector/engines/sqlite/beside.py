@@ -1,19 +1,25 @@
-"""New query tables in a file beside the store, which sees both by ATTACH."""
+"""New query tables in a file beside the store, which sees both by ATTACH.
+
+The file is in a folder `<store>-rebuild-<number>`, and whoever works in that holds a lock in its name. A folder whose
+lock can be had was left by a process that is gone, and is gone on with.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from projector.engines.ports import Cursor
 from projector.engines.sqlite.datastore import Datastore, translated
+from projector.engines.sqlite.file_lock import FileLock
 from projector.engines.sqlite.queue import WriteQueue
-from projector.errors import StoreUnavailable
+from projector.errors import StoreError, StoreUnavailable
 
 LOCK: Final = "DELETE FROM main.parked WHERE 0"
 """Takes the write lock of the main database and changes nothing."""
@@ -69,14 +75,40 @@ class SqliteBeside:
 def beside(path: Path, lock_timeout: float) -> Iterator[SqliteBeside]:
     """Room for new tables beside a store's file. Raises StoreUnavailable when nothing can be made there."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="rebuild-", dir=path.absolute().parent)
+        lock, folder = _free_place(path.absolute())
     except OSError as error:
         raise StoreUnavailable(
             f"the query tables of {path} could not be rebuilt, for new ones cannot be made beside it: {error.strerror}"
         ) from error
-    with folder as name:
-        room = SqliteBeside(path, Path(name) / "tables.db", lock_timeout)
-        try:
+    is_interrupted = False
+    try:
+        room = _room(path, folder, lock_timeout)
+        with closing(room.database):
             yield room
-        finally:
-            room.database.close()
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        is_interrupted = True  # it stays, to be gone on with
+        raise
+    finally:
+        if not is_interrupted:
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.remove()
+
+
+def _free_place(store: Path) -> tuple[FileLock, Path]:
+    for number in count(1):
+        lock = FileLock(store, f"rebuild-{number}")
+        if lock.take():
+            folder = Path(f"{store}-rebuild-{number}")
+            folder.mkdir(exist_ok=True)
+            return lock, folder
+        lock.close()
+    raise AssertionError("there is always another number")
+
+
+def _room(path: Path, folder: Path, lock_timeout: float) -> SqliteBeside:
+    try:
+        return SqliteBeside(path, folder / "tables.db", lock_timeout)
+    except StoreError:  # what was left there cannot be used
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        return SqliteBeside(path, folder / "tables.db", lock_timeout)

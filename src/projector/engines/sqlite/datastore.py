@@ -9,6 +9,7 @@ write failed is closed, since one that was opened while the file was read-only s
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ from eventsourcing.sqlite import (
 
 from projector.engines.sqlite.checkpoint import LOG_BOUND, Checkpointer
 from projector.engines.sqlite.connections import Pool, Transaction
+from projector.engines.sqlite.lock_holder import lock_holder
 from projector.engines.sqlite.queue import WriteQueue
 from projector.errors import (
     StoreClosed,
@@ -251,6 +253,9 @@ def translated(path: Path, error: Exception) -> StoreError:
         return StoreForeign(f"{path} is not an SQLite database; name another file with EXECUTION_STATUS_STORE")
     if "malformed" in text or "disk image" in text:
         return StoreDamaged(f"the event store {path} is damaged ({text}): restore it from a backup")
+    holder = lock_holder(path) if "locked" in text else None
+    if holder is not None and holder.pid != os.getpid():
+        return StoreUnavailable(f"the event store {path} cannot be used at this moment: {text}; {holder}")
     return StoreUnavailable(
         f"the event store {path} cannot be used at this moment: {text}; "
         "check that the file and its folder are writable, the disk has room and no other program holds a lock"
