@@ -14,7 +14,7 @@ demo: install ## run each kind of failure, live, on one machine
 	@.venv/bin/execution-status demo $(ARGS)
 
 test: lint ## run all checks, then all tests, three files at a time
-	.venv/bin/pytest -n 3 --dist loadfile $(ARGS)
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-postgres: install ## run what needs a store with all of it on PostgreSQL
 	.venv/bin/pytest tests/contract tests/temporal tests/matrix --store postgres $(ARGS)

@@ -29,9 +29,12 @@ _NOBODY: Final = 65534
 class Child:
     """One child process and the pipe to it."""
 
-    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, target: Callable[..., None], *arguments: Any, is_parent: bool = False) -> None:
+        """With `is_parent` it may have children of its own."""
         self.pipe, theirs = CONTEXT.Pipe()
-        self.process: ForkServerProcess = CONTEXT.Process(target=target, args=(theirs, *arguments), daemon=True)
+        self.process: ForkServerProcess = CONTEXT.Process(
+            target=target, args=(theirs, *arguments), daemon=not is_parent
+        )
         self.process.start()
         theirs.close()
 
@@ -83,9 +86,9 @@ class Child:
 
 
 @contextmanager
-def child(target: Callable[..., None], *arguments: Any) -> Iterator[Child]:
+def child(target: Callable[..., None], *arguments: Any, is_parent: bool = False) -> Iterator[Child]:
     """A child process that does not outlive the test."""
-    made = Child(target, *arguments)
+    made = Child(target, *arguments, is_parent=is_parent)
     try:
         yield made
     finally:

@@ -22,6 +22,7 @@ from projector.errors import StoreError, StoreUnavailable
 from projector.event_store import EventStore
 from projector.events import ExecutionCompleted, MessageAppended
 from projector.projecting.projection_runner import ProjectionRunner
+from projector.projecting.rebuild import rebuild
 from tests.processes import become_nobody
 
 Open = Callable[[str, float], EventStore]
@@ -148,6 +149,14 @@ def project_to(pipe: Connection, open_store: OpenEngine, place: str, position: i
         while runner.position < position:
             runner.step()
         pipe.send(runner.position)
+
+
+def rebuild_tables(pipe: Connection, open_store: OpenEngine, place: str, processes: int) -> None:
+    """Rebuild once, by so many processes; tell the begin and the end."""
+    with closing(open_store(place, 30.0)) as store:
+        pipe.send("begins")
+        rebuild(store, processes=processes)
+        pipe.send("ends")
 
 
 def append_history_slowly(pipe: Connection, open_store: Open, place: str, stream: str, messages: int) -> None:

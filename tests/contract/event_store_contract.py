@@ -356,7 +356,10 @@ class EventStoreContract:
             with child(hold_lock, self.engine.lock, place) as keeper:
                 assert keeper.hear() == "locked"
                 for _ in range(2):
-                    with pytest.raises(StoreUnavailable, match=r"cannot be used at this moment: .*; check that"):
+                    with pytest.raises(
+                        StoreUnavailable,
+                        match=r"cannot be used at this moment: .*; (check that|process \d+ .* has its write lock)",
+                    ):
                         store.append(REEF, written)
             assert store.version(REEF) == 0, "nothing is half written"
             assert store.append(REEF, written).is_new

@@ -97,7 +97,9 @@ def test_a_process_that_stands_still_in_its_transaction_is_waited_for_until_the_
         assert keeper.process.pid
         os.kill(keeper.process.pid, signal.SIGSTOP)
         began = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="cannot be used at this moment: database is locked; check that"):
+        with pytest.raises(
+            StoreUnavailable, match=r"cannot be used at this moment: database is locked; process \d+ .* is stopped"
+        ):
             store.append(REEF, news(REQUESTED))
         assert 1.9 < time.monotonic() - began < 2.8, "in the queue and before the lock together"
         assert store.read(REEF) == [], "and reading is possible"

@@ -69,9 +69,13 @@ def _hand_over(cursor: Cursor, upto: int) -> None:
 
 def _fold_shard(
     open_store: Callable[[], StoreEngine], open_tables: Callable[[], Database], shard: Shard, upto: int
-) -> int:
+) -> None:
+    parent = multiprocessing.parent_process()
     with closing(open_store()) as store, closing(open_tables()) as tables:
-        return ProjectionRunner(store, tables, batch=BATCH, shard=shard).catch_up(upto)
+        runner = ProjectionRunner(store, tables, batch=BATCH, shard=shard)
+        # When the parent is gone, the next rebuild goes on with these tables.
+        while runner.step(upto) and parent is not None and parent.is_alive():
+            pass
 
 
 def _leave_interrupts_to_the_parent() -> None:
