@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -227,20 +229,27 @@ def test_a_store_has_one_bell_whatever_it_is_called(tmp_path: Path) -> None:
     bell.close()
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for sockets, whose paths are 107 characters long at most."""
+    with tempfile.TemporaryDirectory(prefix="bell-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("trap", ["open to all", "a link", "somebody else's", "a file"])
 def test_a_folder_that_is_not_ours_alone_is_not_used(
-    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+    short_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, trap: str
 ) -> None:
-    home = tmp_path / f"home-{os.geteuid()}"
-    monkeypatch.setattr(bell_folder, "_HOME", str(tmp_path / "home-{user}"))
+    home = short_path / f"home-{os.geteuid()}"
+    monkeypatch.setattr(bell_folder, "_HOME", str(short_path / "home-{user}"))
     heard = threading.Event()
     with SqliteBell(place).listen(heard.set):  # as an attacker would find it
         pass
     if trap == "open to all":
         home.chmod(0o777)
     elif trap == "a link":
-        home.rename(tmp_path / "trap")
-        home.symlink_to(tmp_path / "trap")
+        home.rename(short_path / "trap")
+        home.symlink_to(short_path / "trap")
     elif trap == "somebody else's":
         if os.geteuid() != 0:
             pytest.skip("only root can give a folder away")
