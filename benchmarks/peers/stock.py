@@ -118,6 +118,11 @@ def saved_by(app: Application[UUID], events: int, each: int) -> None:
     app.save(agent)
 
 
+_AT_ONCE: Final = 500
+"""With some thousand rows in one insert of the library's on PostgreSQL, psycopg 3.3.9 and the server wait for each other
+for ever: both ends of its pipeline have filled their buffers."""
+
+
 def fill(app: Application[UUID], aggregates: int, events: int, *, at_once: int) -> list[UUID]:
     """Store aggregates of `events` events each in bulk, `at_once` of them interleaved; returns their ids.
 
@@ -133,7 +138,7 @@ def fill(app: Application[UUID], aggregates: int, events: int, *, at_once: int) 
         for version in range(1, events + 1):
             like = begun if version == 1 else reported
             rows += [StoredEvent(each, version, like.topic, like.state) for each in group]
-            if len(rows) >= 20_000:
+            if len(rows) >= _AT_ONCE:
                 app.recorder.insert_events(rows)
                 rows = []
         if rows:

@@ -6,6 +6,7 @@ Rich and the rest are imported where they are used, so that `--help` stays quick
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ Answer = TypeVar("Answer")
 
 INTERRUPTED: Final = 130
 NO_OUTPUT: Final = 4
+_CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _CORE: Final = "temporalio.bridge.temporal_sdk_bridge"
 
 
@@ -82,7 +84,8 @@ def guarded(app: Callable[..., Any]) -> int:
     except BrokenPipeError:
         return _reader_has_gone()
     except OSError as error:
-        say(f"error: {_one_line(str(error))}: is the disk full, or may this user not write there?")
+        hint = ": is the disk full, or may this user not write there?" if error.errno in _CANNOT_WRITE else ""
+        say(f"error: {_one_line(str(error))}{hint}")
         _let_go_of_stdout()
         return NO_OUTPUT
     except SystemExit as error:

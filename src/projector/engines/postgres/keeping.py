@@ -64,6 +64,8 @@ SELECT notification_id, originator_id, originator_version, topic, state FROM {sc
 WHERE originator_id = ANY (%b::text[])
 """
 
+TAKE_TIME: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
+"""The file that is restored may be on a slow disk."""
 _AT_ONCE: Final = 500
 
 
@@ -81,6 +83,7 @@ class PostgresKeeper:
             cursor = rows_of(connection)
             if cursor.execute(self._formed(SELECT_ANY)).fetchone() is not None:
                 raise StoreHasEvents(self._datastore.address.place)
+            cursor.execute(TAKE_TIME)
             rows, last = iter(events), 0
             while part := list(islice(rows, _AT_ONCE)):
                 self._put(cursor, part)
