@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID, uuid4
 
 from eventsourcing.application import Application
@@ -119,8 +119,8 @@ def saved_by(app: Application[UUID], events: int, each: int) -> None:
 
 
 _AT_ONCE: Final = 500
-"""With some thousand rows in one insert of the library's on PostgreSQL, psycopg 3.3.9 and the server wait for each other
-for ever: both ends of its pipeline have filled their buffers."""
+"""With some thousand rows in one insert of the library's on PostgreSQL, psycopg 3.3.9 and the server wait for each
+other for ever: both ends of its pipeline have filled their buffers."""
 
 
 def fill(app: Application[UUID], aggregates: int, events: int, *, at_once: int) -> list[UUID]:

@@ -32,7 +32,7 @@ class SqliteBeside:
     fresh: Final = "fresh"
 
     def __init__(self, path: Path, fresh: Path, lock_timeout: float) -> None:
-        self.database = Datastore(fresh)
+        self.database = _open_tables(fresh)
         with self.database.transaction(commit=True) as cursor:
             self.database.mark(cursor)  # as ours, for the other processes that open it
         self._path = path
@@ -41,7 +41,7 @@ class SqliteBeside:
 
     def opener(self) -> Callable[[], Datastore]:
         """See Beside.opener."""
-        return partial(Datastore, self._fresh)
+        return partial(_open_tables, self._fresh)
 
     @contextmanager
     def standing_still(self) -> Iterator[Cursor]:
@@ -69,6 +69,11 @@ class SqliteBeside:
             raise translated(self._path, error) from error
         finally:
             connection.close()
+
+
+def _open_tables(fresh: Path) -> Datastore:
+    # What a loss of power takes of them is made again; they are copied in a transaction that waits for the disk.
+    return Datastore(fresh, is_durable=False)
 
 
 @contextmanager

@@ -49,6 +49,8 @@ class Pool(SQLiteConnectionPool):
 
     net = 0
     """From how many bytes in the log on a commit takes it over itself."""
+    is_durable = True
+    """Whether a commit that returned survives a loss of power; if not, the file is whole and some commits behind."""
 
     def _create_connection(self) -> SQLiteConnection:
         # The library's own way leaves a connection open that fails after it was made, and keeps one statement cached.
@@ -60,8 +62,8 @@ class Pool(SQLiteConnectionPool):
             # Asked first: to set what is set already fails where the file may not be written.
             if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 raw.execute("PRAGMA journal_mode=WAL")
-            raw.execute("PRAGMA synchronous=FULL")
-            if raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
+            raw.execute(f"PRAGMA synchronous={'FULL' if self.is_durable else 'NORMAL'}")
+            if raw.execute("PRAGMA synchronous").fetchone()[0] != (2 if self.is_durable else 1):
                 raise StoreUnavailable("SQLite did not accept synchronous=FULL, without which a commit may be lost")
             raw.execute(f"PRAGMA wal_autocheckpoint={self.net // _PAGE}")
         except BaseException:

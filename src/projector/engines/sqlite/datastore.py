@@ -60,12 +60,19 @@ class Datastore(SQLiteDatastore):
     """The file of an event store. Raises our StoreErrors in place of the engine's."""
 
     def __init__(
-        self, path: Path, *, lock_timeout: float = 30.0, create: bool = True, log_bound: int = LOG_BOUND
+        self,
+        path: Path,
+        *,
+        lock_timeout: float = 30.0,
+        create: bool = True,
+        log_bound: int = LOG_BOUND,
+        is_durable: bool = True,
     ) -> None:
         """Open the file, and make it when it is absent and `create` is set.
 
         `lock_timeout` is how long, in seconds, a write waits for another process's; `log_bound` how much, in bytes,
-        may be written before the log is begun anew.
+        may be written before the log is begun anew. What is not `is_durable` may be some commits behind after a loss
+        of power.
         Raises StoreMissing, StoreForeign, StoreTooNew, StoreDamaged or StoreUnavailable.
         """
         super().__init__(str(path), originator_id_type="text")  # first: its __del__ wants what it makes
@@ -85,6 +92,7 @@ class Datastore(SQLiteDatastore):
             pool_timeout=lock_timeout + 5,
         )
         self.pool.net = self._checkpointer.net
+        self.pool.is_durable = is_durable
         deadline = time.monotonic() + lock_timeout
         while True:
             try:

@@ -16,17 +16,11 @@ from projector.engines.ports import Parameters
 from projector.engines.sqlite.datastore import check_marks, check_place, translated
 from projector.envelope import execution_stream
 
-SELECT_CURRENT: Final = """
-WITH held AS (
-    SELECT version, status FROM executions WHERE execution_id = :execution
-      AND EXISTS (SELECT 1 FROM tracking WHERE application_name = 'projector.fold' AND notification_id = :fold)
-)
-SELECT 0, '', version, '', status FROM held
-UNION ALL
-SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
-WHERE originator_id = :stream AND originator_version > COALESCE((SELECT version FROM held), 0)
+SELECT_ROW: Final = """
+SELECT version, status FROM executions WHERE execution_id = ?
+  AND EXISTS (SELECT 1 FROM tracking WHERE application_name = 'projector.fold' AND notification_id = ?)
 """
-"""An execution's row and what the store holds beyond it, at one moment and at the price of one question."""
+"""An execution's row, unless another version of the fold made it."""
 
 SELECT_REST_OF_STREAM: Final = """
 SELECT rowid, originator_id, originator_version, topic, state FROM stored_events
@@ -48,21 +42,22 @@ SELECT_OLDEST: Final = "SELECT state FROM stored_events ORDER BY rowid LIMIT ?"
 _MARKS: Final = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
 
 
-_Asked = tuple[str, Parameters, "asyncio.Future[list[Any]]"]
+_Question = Callable[[sqlite3.Connection], Any]
+_Asked = tuple[_Question, "asyncio.Future[Any]"]
 
 
 class _Connection(aiosqlite.Connection):
     """Answers what was asked meanwhile in one visit to its thread: the way there costs ten times a small answer."""
 
-    async def answer(self, asked: Sequence[tuple[str, Parameters]]) -> list[list[Any] | sqlite3.Error]:
-        answers: list[list[Any] | sqlite3.Error] = await self._execute(self._answer_all, asked)  # type: ignore[no-untyped-call]
+    async def answer(self, questions: Sequence[_Question]) -> list[Any | sqlite3.Error]:
+        answers: list[Any | sqlite3.Error] = await self._execute(self._answer_all, questions)  # type: ignore[no-untyped-call]
         return answers
 
-    def _answer_all(self, asked: Sequence[tuple[str, Parameters]]) -> list[list[Any] | sqlite3.Error]:
-        answers: list[list[Any] | sqlite3.Error] = []
-        for statement, parameters in asked:
+    def _answer_all(self, questions: Sequence[_Question]) -> list[Any | sqlite3.Error]:
+        connection, answers = self._conn, []
+        for question in questions:
             try:
-                answers.append(self._conn.execute(statement, parameters).fetchall())
+                answers.append(question(connection))
             except sqlite3.Error as error:
                 answers.append(error)
         return answers
@@ -115,20 +110,24 @@ class SqliteReader:
 
     async def fetch(self, statement: str, parameters: Parameters = ()) -> list[Any]:
         """See Reader.fetch."""
+        rows: list[Any] = await self._ask(lambda connection: connection.execute(statement, parameters).fetchall())
+        return rows
+
+    async def _ask(self, question: _Question) -> Any:
         assert self._connection is not None, "open it first"
         try:
             if self._is_asking:
-                answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-                self._asked.append((statement, parameters, answer))
+                answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                self._asked.append((question, answer))
                 return await answer
-            return await self._ask(self._connection, statement, parameters)
+            return await self._ask_now(self._connection, question)
         except sqlite3.DatabaseError as error:
             raise translated(self._path, error) from error
 
-    async def _ask(self, connection: _Connection, statement: str, parameters: Parameters) -> list[Any]:
+    async def _ask_now(self, connection: _Connection, question: _Question) -> Any:
         self._is_asking = True
         try:
-            (answer,) = await connection.answer([(statement, parameters)])
+            (answer,) = await connection.answer([question])
         finally:
             if self._asked:
                 self._answering = asyncio.create_task(self._answer_others(connection))
@@ -143,10 +142,10 @@ class SqliteReader:
         while asked := self._asked:
             self._asked = []
             try:
-                answers: Sequence[list[Any] | Exception] = await connection.answer([one[:2] for one in asked])
+                answers: Sequence[Any | Exception] = await connection.answer([question for question, _ in asked])
             except Exception as error:  # it was closed meanwhile
                 answers = [error] * len(asked)
-            for (_, _, future), answer in zip(asked, answers, strict=True):
+            for (_, future), answer in zip(asked, answers, strict=True):
                 if future.done():  # who asked does not wait any more
                     continue
                 if isinstance(answer, Exception):
@@ -160,10 +159,9 @@ class SqliteReader:
 
     async def current(self, execution_id: str, fold_version: int) -> tuple[str | None, list[Notification]]:
         """See Reader.current."""
-        asked = {"execution": execution_id, "stream": execution_stream(execution_id), "fold": fold_version}
-        rows = sorted(await self.fetch(SELECT_CURRENT, asked), key=lambda row: row[0])
-        held = rows.pop(0)[4] if rows and rows[0][0] == 0 else None
-        return held, _notifications(rows)
+        # Two questions in one visit, and no transaction: what comes between them is only more events of the stream.
+        row, rest = await self._ask(partial(_current, execution_id, execution_stream(execution_id), fold_version))
+        return row, _notifications(rest)
 
     async def stream(self, stream: str, after: int) -> list[Notification]:
         """See Reader.stream."""
@@ -181,6 +179,12 @@ class SqliteReader:
     async def oldest(self, limit: int) -> list[bytes]:
         """See Reader.oldest."""
         return [bytes(row[0]) for row in await self.fetch(SELECT_OLDEST, (limit,))]
+
+
+def _current(execution_id: str, stream: str, fold_version: int, connection: sqlite3.Connection) -> tuple[Any, Any]:
+    row = connection.execute(SELECT_ROW, (execution_id, fold_version)).fetchone()
+    version, status = row or (0, None)
+    return status, connection.execute(SELECT_REST_OF_STREAM, (stream, version)).fetchall()
 
 
 def _notifications(rows: Iterable[Any]) -> list[Notification]:
