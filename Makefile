@@ -4,6 +4,9 @@
 unexport PYTHONHOME PYTHONPATH
 export PYTHONNOUSERSITE = 1
 
+# Most tests wait for a process or a time-out. A file's tests stay together, and files keep their order.
+SEVERAL = .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL = help
 .PHONY: help demo test test-postgres matrix figures bench lint format clean install
 
@@ -14,10 +17,10 @@ demo: install ## run each kind of failure, live, on one machine
 	@.venv/bin/execution-status demo $(ARGS)
 
 test: lint ## run all checks, then all tests, three files at a time
-	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(SEVERAL) $(ARGS)
 
 test-postgres: install ## run what needs a store with all of it on PostgreSQL
-	.venv/bin/pytest tests/contract tests/temporal tests/matrix --store postgres $(ARGS)
+	$(SEVERAL) tests/contract tests/temporal tests/matrix --store postgres $(ARGS)
 
 matrix: install ## let every fault strike in every phase, on real processes
 	.venv/bin/pytest tests/matrix --matrix whole $(ARGS)

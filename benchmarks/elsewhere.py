@@ -27,7 +27,7 @@ def elsewhere(function: str, *arguments: Any, timeout: float = 600.0) -> Any:
     """
     command = [sys.executable, "-m", __spec__.name, function, json.dumps(arguments)]
     done = subprocess.run(
-        command, cwd=_ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=timeout, check=False
+        command, cwd=_ROOT, env=_environment(), capture_output=True, text=True, timeout=timeout, check=False
     )
     if done.returncode:
         raise RuntimeError(f"{function} ended with exit code {done.returncode}: {done.stderr[-2000:].strip()}")
@@ -42,13 +42,19 @@ def beside(function: str, *arguments: Any) -> Iterator[subprocess.Popen[str]]:
     """
     command = [sys.executable, "-m", __spec__.name, function, json.dumps(arguments)]
     process = subprocess.Popen(
-        command, cwd=_ROOT, env=dict(os.environ), stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        command, cwd=_ROOT, env=_environment(), stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
     )
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _environment() -> dict[str, str]:
+    """This process's, but modules are compiled once, as they are where a program was installed."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(_ROOT / ".venv" / "pycache"), **kept}
 
 
 def _main(name: str, arguments: str) -> None:

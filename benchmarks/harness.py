@@ -123,7 +123,10 @@ class Growth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table of the page. `subject` is the word that asks for it on the command line, as does `name`."""
+    """One table of the page. `subject` is the word that asks for it on the command line, as does `name`.
+
+    `bound` says what keeps a figure from being better, where a profile has told.
+    """
 
     name: str
     subject: str
@@ -135,6 +138,7 @@ class Table:
     rounds: int = 5
     budget: float = 60.0
     growth: Growth | None = None
+    bound: str = ""
 
 
 @dataclass(frozen=True, slots=True)

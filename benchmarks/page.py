@@ -97,6 +97,7 @@ def _section(table: Table, result: Result, machines: Sequence[Mapping[str, str]]
             _markdown(cells(table, result)),
             *drawn,
             *([*judged, ""] if judged else []),
+            *([f"What bounds it: {table.bound}", ""] if table.bound else []),
             when,
             "",
         ]
