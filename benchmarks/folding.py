@@ -280,7 +280,7 @@ TABLES: Final = (
         targets=(Target("ours at 100,000", "fold", of="stock at 100,000", at_most=1 / 15),),
         growth=Growth("events in the execution", "fold"),
         budget=45,
-        bound="A microsecond an event to read it from SQLite as a Python row, one to decode it by msgspec, and less than "
-        "half of one to fold it. By hand, with json and a dict, takes longer.",
+        bound="A microsecond an event to read it from SQLite as a Python row, one to decode it by msgspec, and less "
+        "than half of one to fold it. By hand, with json and a dict, takes longer.",
     ),
 )

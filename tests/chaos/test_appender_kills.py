@@ -16,14 +16,14 @@ from tests.emitting_processes import TALKERS, number_of, talk_for_ever
 from tests.processes import child
 from tests.store_processes import append_entries, append_until_told, open_sqlite
 
-KILLS = 50
+KILLS = int(os.environ.get("EXECUTION_STATUS_TEST_KILLS", "50"))
 EMITTER_KILLS = int(os.environ.get("EXECUTION_STATUS_TEST_KILLS", "40"))
 LOGBOOK = execution_stream("the-logbook")
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(120)
-def test_an_appender_that_is_killed_fifty_times_loses_no_entry_that_was_acknowledged(tmp_path: Path) -> None:
+def test_an_appender_that_is_killed_often_loses_no_entry_that_was_acknowledged(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
