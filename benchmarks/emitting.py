@@ -296,10 +296,11 @@ TABLES: Final = (
         ),
         rounds=7,
         budget=45,
-        bound="Python's lock, which the agent's thread and the writing thread share: about 6 µs an event to make it and "
-        "hand it over, 3 µs for the door and the JSON, and 4 µs in SQLite, with a second table, by whose key appends "
-        "are idempotent. They come one after the other: the agent, which is quicker, waits for room while the writer is "
-        "in SQLite. The faster the disk's sync, the smaller is the multiple of who syncs for each event.",
+        bound="Python's lock, which the agent's thread and the writing thread share: about 6 µs an event to make it "
+        "and hand it over, 3 µs for the door and the JSON, and 4 µs in SQLite, with a second table, by whose "
+        "key appends are idempotent. They come one after the other: the agent, which is quicker, waits for "
+        "room while the writer is in SQLite. The faster the disk's sync, the smaller is the multiple of who "
+        "syncs for each event.",
     ),
     Table(
         name="emit-postgres",

@@ -203,9 +203,10 @@ def _table(name: str, question: str, title: str) -> Table:
             Target("ours", "16 in flight", of="aiosqlite, one hop", at_least=1.5),
         ),
         budget=20,
-        bound="The way to aiosqlite's thread and back is most of either side. Ours reads, in one visit, the row and what "
-        "the store holds beyond it, so the answer is never stale, and makes a validated status of the JSON, for 20 µs. "
-        "With several in flight the event loop's own work for each question is what is left, as all share visits.",
+        bound="The way to aiosqlite's thread and back is most of either side. Ours reads, in one visit, the row and "
+        "what the store holds beyond it, so the answer is never stale, and makes a validated status of the "
+        "JSON, for 20 µs. With several in flight the event loop's own work for each question is what is left, "
+        "as all share visits.",
     )
 
 

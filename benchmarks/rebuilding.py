@@ -142,7 +142,7 @@ TABLES: Final = (
         rounds=3,
         budget=90,
         bound="Reading: making Python rows of a million events is four tenths of the time of one process. Each of "
-        "several processes walks over all rows in SQLite to find those of its streams, and takes half a second to "
-        "start, so two gain next to nothing on two processors.",
+        "several processes walks over all rows in SQLite to find those of its streams, and takes half a "
+        "second to start, so two gain next to nothing on two processors.",
     ),
 )

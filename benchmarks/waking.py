@@ -159,8 +159,8 @@ TABLES: Final = (
         ),
         rounds=3,
         budget=75,
-        bound="The commit, and threads that wake each other on an idle machine: the floor rings the bell and reads one "
-        "row.",
+        bound="The commit, and threads that wake each other on an idle machine: the floor rings the bell and reads "
+        "one row.",
     ),
 )
 
