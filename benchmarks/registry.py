@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,10 +10,11 @@ from benchmarks.harness import Table
 
 MODULES: Final = (
     "emitting",
+    "awaiting",
+    "agent_loop",
     "emitting_dbos",
     "folding",
     "projection",
-    "projecting",
     "rebuilding",
     "waking",
     "waking_postgres",
@@ -30,8 +30,7 @@ def tables() -> list[Table]:
     """All tables there are. Raises ValueError when two have the same name."""
     found: list[Table] = []
     for name in MODULES:
-        if importlib.util.find_spec(f"benchmarks.{name}") is not None:
-            found += getattr(importlib.import_module(f"benchmarks.{name}"), "TABLES", ())
+        found += importlib.import_module(f"benchmarks.{name}").TABLES
     names = [table.name for table in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two benchmarks are called {', '.join(sorted(twice))}: give one another name")

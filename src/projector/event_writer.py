@@ -54,10 +54,15 @@ class EventWriter:
         self._ask(Asked(Append(stream, tuple(events), expect), future))
         return future
 
-    def begin(self, stream: str, events: Sequence[NewEvent], expect: Expectation = ANY) -> asyncio.Future[Appended]:
-        """The same as `submit`, with a future of the running event loop. Cancelling it takes nothing back."""
+    def begin(
+        self, stream: str, events: Sequence[NewEvent], expect: Expectation = ANY, *, is_told: bool = True
+    ) -> asyncio.Future[Appended]:
+        """The same as `submit`, with a future of the running event loop. Cancelling it takes nothing back.
+
+        Who only wants to know that the events are on disk says so with `is_told=False`: see Append.
+        """
         future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._ask(Asked(Append(stream, tuple(events), expect), future))
+        self._ask(Asked(Append(stream, tuple(events), expect, is_told), future))
         return future
 
     def _ask(self, asked: Asked) -> None:

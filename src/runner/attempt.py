@@ -152,7 +152,7 @@ class Attempt:
         telling = asyncio.ensure_future(self._emitter.store(event, patience=LAST_WORDS_PATIENCE))
         try:
             await beat_until(telling)
-            if telling.result() is None:
+            if not telling.result():
                 log.warning("the store could not take an event in time", event_type=type(event).__name__)
         except StoreError as error:
             log.error("the store refused an event", event_type=type(event).__name__, reason=str(error))

@@ -89,25 +89,25 @@ class Emitter:
                 self._turn = 0
                 await asyncio.sleep(0)
 
-    async def store(self, event: WritableEvent, *, patience: float | None = None) -> Appended | None:
-        """Store an event and return when it is on disk, and with it all that was emitted before.
+    async def store(self, event: WritableEvent, *, patience: float | None = None) -> bool:
+        """Store an event and return True when it is on disk, and with it all that was emitted before.
 
-        A store that cannot serve is waited for, without end or for `patience` seconds; then None is returned, and the
+        A store that cannot serve is waited for, without end or for `patience` seconds; then False is returned, and the
         event is still stored when the store heals while this process lives. Being cancelled does not take the event
         back. Raises StoreError when the store is broken.
         """
         with self._lock:
             new = self._new(event)
             number = self._count
-            future = self._writer.begin(self._stream, (new,))
+            future = self._writer.begin(self._stream, (new,), is_told=False)
         if patience is not None:
             future.add_done_callback(_look_at)
             await asyncio.wait({future}, timeout=patience)
             if not future.done():
-                return None
-        appended = await future
+                return False
+        await future
         self._stored = max(self._stored, number)
-        return appended
+        return True
 
     def emit_soon(self, event: WritableEvent) -> None:
         """Store an event without waiting for it or for room; for what is rare and comes from elsewhere."""

@@ -157,6 +157,9 @@ class InvokeAgentExecution:
 
     async def _unless_decided(self, request: ExecutionInput, activity: workflow.ActivityHandle[Any]) -> Any:
         """Wait for an activity of the runner's; raises _Decided when the verdict is reached before."""
+        # Its end may come when nobody asks any more, or just before this workflow moves to another orchestrator;
+        # unheard, its error would be logged as forgotten.
+        activity.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         while True:
             try:
                 if self._cancelled is None:
@@ -172,8 +175,6 @@ class InvokeAgentExecution:
             record = _outcome(request, AgentResult(), ASKED_TO_RECONSIDER)
             verdict = await self._record(RECORD_OUTCOME, record, VerdictRecord)
             if verdict.phase.is_terminal:
-                # How the activity ends no longer matters; unheard, its error would be logged as forgotten.
-                activity.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
                 raise _Decided(verdict)
 
     async def _judge(self, request: ExecutionInput, result: AgentResult, error: BaseException | None) -> VerdictRecord:

@@ -216,7 +216,7 @@ async def test_being_cancelled_takes_no_event_back(mate: Emitter, place: str) ->
 async def test_patience_ends_and_the_event_is_stored_all_the_same(mate: Emitter, place: str) -> None:
     with child(hold_lock, sqlite_locked, place) as keeper:
         assert keeper.hear() == "locked"
-        assert await mate.store(RESULT, patience=0.05) is None
+        assert await mate.store(RESULT, patience=0.05) is False
         keeper.tell("let go")
         await until(lambda: stored(place))
     assert [record.event for record in stored(place)] == [RESULT]
