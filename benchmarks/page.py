@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -92,16 +93,20 @@ def _section(table: Table, result: Result, machines: Sequence[Mapping[str, str]]
         [
             f"## {table.title}",
             "",
-            table.about,
+            _prose(table.about),
             "",
             _markdown(cells(table, result)),
             *drawn,
             *([*judged, ""] if judged else []),
-            *([f"What bounds it: {table.bound}", ""] if table.bound else []),
-            when,
+            *([_prose(f"What bounds it: {table.bound}"), ""] if table.bound else []),
+            _prose(when),
             "",
         ]
     )
+
+
+def _prose(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _plot(table: Table, result: Result) -> str:
