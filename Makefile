@@ -17,7 +17,7 @@ demo: install ## run each kind of failure, live, on one machine
 	@.venv/bin/execution-status demo $(ARGS)
 
 test: lint ## run all checks, then all tests, three files at a time
-	$(SEVERAL) $(ARGS)
+	$(SEVERAL)$(if $(ARGS), $(ARGS))
 
 test-postgres: install ## run what needs a store with all of it on PostgreSQL
 	$(SEVERAL) tests/contract tests/temporal tests/matrix --store postgres $(ARGS)
