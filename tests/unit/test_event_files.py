@@ -227,20 +227,20 @@ def test_a_line_that_is_no_event_is_named_by_its_number(file: Path, line: bytes)
     assert "line 5 is n" in refusal(rewritten(file, [*lines[:4], line, *lines[4:]]))
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"a",
-        b"SQLite format 3\0" + bytes(4096),
-        b'{"format":"execution-status events","version":1}\n',
-        gzip.compress(b""),
-        gzip.compress(b"somebody's notes\n"),
-        gzip.compress(b'{"format":"somebody else\'s","version":1,"made_at":"2026-03-14T06:00:00Z"}\n'),
-        gzip.compress(b"[" * 100_000),
-        gzip.compress(bytes(1_000_000)),
-    ],
-)
+FOREIGN = {
+    "nothing": b"",
+    "one byte": b"a",
+    "a database": b"SQLite format 3\0" + bytes(4096),
+    "a header that is not compressed": b'{"format":"execution-status events","version":1}\n',
+    "nothing, compressed": gzip.compress(b""),
+    "notes": gzip.compress(b"somebody's notes\n"),
+    "another format": gzip.compress(b'{"format":"somebody else\'s","version":1,"made_at":"2026-03-14T06:00:00Z"}\n'),
+    "brackets": gzip.compress(b"[" * 100_000),
+    "zeros": gzip.compress(bytes(1_000_000)),
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
 def test_a_file_of_somebody_else_is_told_from_a_damaged_one(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "foreign"
     path.write_bytes(content)
