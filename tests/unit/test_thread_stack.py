@@ -84,7 +84,7 @@ def test_what_leads_to_the_code_that_an_event_loop_runs_is_left_out(lock: Lock) 
         lock.wait_for_the_water(PASSPHRASE)
 
     async def voyage() -> None:
-        await asyncio.wait_for(lockkeeper(), 60)
+        await asyncio.create_task(lockkeeper())
 
     with thread_in(lock, lambda: asyncio.run(voyage())) as thread_id:
         frames = [line for line in seen(thread_id).text.splitlines() if line.startswith("  File")]
