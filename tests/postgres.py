@@ -43,6 +43,15 @@ wait $!
 """
 """Runs a server until it is told which signal to send it, or until whoever would tell is gone."""
 
+TIDES: Final = (
+    "CREATE TABLE IF NOT EXISTS tides (harbour TEXT PRIMARY KEY, height INTEGER NOT NULL, note TEXT) WITHOUT ROWID"
+)
+UPSERT: Final = (
+    "INSERT INTO tides (harbour, height, note) VALUES (?, ?, ?) "
+    "ON CONFLICT (harbour) DO UPDATE SET height = excluded.height, note = excluded.note"
+)
+"""A table for tests of the words that the engines share, and a row for it."""
+
 
 class Server:
     """A PostgreSQL server in a folder of its own, with the settings that it has by default."""

@@ -13,7 +13,9 @@ from psycopg.conninfo import make_conninfo
 
 from projector.engines.ports import StoreEngine
 from tests.engines import ENGINES, POSTGRES, Engine, url_of
+from tests.fleet import set_sail
 from tests.postgres import fresh_database, run
+from tests.tables import project
 
 _numbers: Final = count(1)
 
@@ -56,3 +58,24 @@ def store(engine: Engine, place: str) -> Iterator[StoreEngine]:
     """The test's store, empty at first."""
     with closing(engine.open(place, 10.0)) as store:
         yield store
+
+
+@pytest.fixture
+def dsn() -> Iterator[str]:
+    """A database of the test's own on PostgreSQL."""
+    with fresh_database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def fleet(store: StoreEngine) -> StoreEngine:
+    """A store with 21 executions that have ended, three at sea, three runners, and rows of all of them."""
+    set_sail(store, times=3)
+    project(store)
+    return store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the test's archives go; it is not there yet."""
+    return tmp_path / "deep" / "archive"

@@ -17,26 +17,10 @@ from projector.keeping.archived import archived_history
 from projector.keeping.event_file import EventFile
 from projector.replay import history, replay, status_at
 from projector.views import event_view, status_view, step_view
-from tests.fleet import set_sail
 from tests.histories import DAWN, REQUESTED, SURVEY, new
 from tests.keeping import ENDED, archived, nobody_is_told
-from tests.tables import project
 
 REEF = execution_stream(SURVEY)
-
-
-@pytest.fixture
-def fleet(store: StoreEngine) -> StoreEngine:
-    """A store with 21 executions that have ended, three at sea, three runners, and rows of all of them."""
-    set_sail(store, times=3)
-    project(store)
-    return store
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the test's archives go; it is not there yet."""
-    return tmp_path / "deep" / "archive"
 
 
 def test_an_archived_execution_reads_as_it_did(fleet: StoreEngine, folder: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from projector.engines.ports import StoreEngine
 from projector.envelope import ARCHIVE_LOG, NewEvent, execution_stream, runner_stream
 from projector.events import ExecutionsArchived
@@ -21,20 +19,6 @@ from tests.keeping import ENDED, NOW, archived, held_ids, log_of, next_position,
 from tests.tables import change, folded, insert_raw, project, rows, statuses
 
 REEF = execution_stream(SURVEY)
-
-
-@pytest.fixture
-def fleet(store: StoreEngine) -> StoreEngine:
-    """A store with 21 executions that have ended, three at sea, three runners, and rows of all of them."""
-    set_sail(store, times=3)
-    project(store)
-    return store
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the test's archives go; it is not there yet."""
-    return tmp_path / "deep" / "archive"
 
 
 # --- what goes, and what stays ----------------------------------------------------------------------------------

@@ -24,23 +24,9 @@ from tests.engines import Engine
 from tests.fleet import set_sail
 from tests.histories import COMPLETED, REMARK, REQUESTED, SURVEY, VOYAGE, new, news
 from tests.keeping import ENDED, another_store, archived, held_ids, log_of, stored_rows, streams_in
-from tests.tables import folded, project, statuses
+from tests.tables import folded, statuses
 
 REEF = execution_stream(SURVEY)
-
-
-@pytest.fixture
-def fleet(store: StoreEngine) -> StoreEngine:
-    """A store with 21 executions that have ended, three at sea, three runners, and rows of all of them."""
-    set_sail(store, times=3)
-    project(store)
-    return store
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the test's archives go; it is not there yet."""
-    return tmp_path / "deep" / "archive"
 
 
 # --- others at work ----------------------------------------------------------------------------------

@@ -19,16 +19,10 @@ from projector.engines.postgres.address import Address
 from projector.errors import StoreError, StoreUnavailable
 from tests.contract.event_store_contract import REEF, WRECK
 from tests.histories import REQUESTED, VOYAGE, news
-from tests.postgres import GIVEN, GUARDED, fresh_database, run
+from tests.postgres import GIVEN, GUARDED, run
 from tests.postgres_processes import open_postgres
 
 PASSWORD = "the-lead-line/is@7:fathoms?#%"
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 def url_of(dsn: str) -> str:

@@ -12,16 +12,10 @@ import pytest
 from projector.engines.postgres.store import PostgresEventStore
 from tests.contract.event_store_contract import REEF
 from tests.histories import REMARK, news
-from tests.postgres import connections_to, fresh_database, run, wait_for
+from tests.postgres import connections_to, run, wait_for
 from tests.postgres_processes import open_postgres
 
 LISTENING = "LISTEN stored_events"
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -18,21 +18,9 @@ from projector.projecting.projection_runner import ProjectionRunner
 from projector.projecting.rebuild import rebuild
 from tests.contract.event_store_contract import REEF, SHIP, WRECK
 from tests.histories import QUEUE, REMARK, REQUESTED, SHIPWRECK, SURVEY, VOYAGE, news
-from tests.postgres import fresh_database, run, wait_for
+from tests.postgres import TIDES, UPSERT, run, wait_for
 from tests.postgres_processes import fill, open_postgres, stay_beside
 from tests.processes import child
-
-TIDES = "CREATE TABLE IF NOT EXISTS tides (harbour TEXT PRIMARY KEY, height INTEGER NOT NULL, note TEXT) WITHOUT ROWID"
-UPSERT = (
-    "INSERT INTO tides (harbour, height, note) VALUES (?, ?, ?) "
-    "ON CONFLICT (harbour) DO UPDATE SET height = excluded.height, note = excluded.note"
-)
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -40,12 +40,6 @@ from tests.processes import child
 from tests.store_processes import open_sqlite
 
 
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
-
-
 class TestPostgresEventStore(EventStoreContract):
     engine = Engine(open=open_postgres, lock=postgres_locked)
 

@@ -9,15 +9,9 @@ from contextlib import closing
 import pytest
 
 from projector.engines.postgres.store import PostgresEventStore
-from tests.postgres import connections_to, fresh_database, run, wait_for
+from tests.postgres import connections_to, run, wait_for
 from tests.postgres_processes import lead, open_postgres
 from tests.processes import child, children
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from projector.errors import StoreUnavailable
 from projector.event_writer import EventWriter
 from tests.contract.event_store_contract import REEF
 from tests.histories import REMARK, new, news
-from tests.postgres import fresh_database, run, wait_for
+from tests.postgres import run, wait_for
 from tests.postgres_processes import open_postgres
 
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
@@ -72,12 +72,6 @@ class Door:
 
     def close(self) -> None:
         self._listener.close()
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -17,21 +17,9 @@ from projector.errors import StoreUnavailable
 from projector.projections import tables
 from tests.contract.event_store_contract import REEF
 from tests.histories import REQUESTED, news
-from tests.postgres import fresh_database, run
+from tests.postgres import TIDES, UPSERT, run
 from tests.postgres_processes import add_to_counter, open_postgres
 from tests.processes import children
-
-TIDES = "CREATE TABLE IF NOT EXISTS tides (harbour TEXT PRIMARY KEY, height INTEGER NOT NULL, note TEXT) WITHOUT ROWID"
-UPSERT = (
-    "INSERT INTO tides (harbour, height, note) VALUES (?, ?, ?) "
-    "ON CONFLICT (harbour) DO UPDATE SET height = excluded.height, note = excluded.note"
-)
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
@@ -19,14 +19,8 @@ from projector.execution_status import FOLD_VERSION
 from projector.projecting.projection_runner import ProjectionRunner
 from tests.contract.event_store_contract import REEF, SHIP, WRECK
 from tests.histories import QUEUE, REMARK, SURVEY, VOYAGE, news
-from tests.postgres import fresh_database, run
+from tests.postgres import run
 from tests.postgres_processes import open_postgres
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg
@@ -15,15 +14,8 @@ from projector.engines.postgres.schema import SCHEMA_VERSION
 from projector.errors import StoreDamaged, StoreError, StoreForeign, StoreMissing, StoreTooNew, StoreUnavailable
 from tests.contract.event_store_contract import REEF
 from tests.histories import REMARK, REQUESTED, news
-from tests.postgres import GIVEN, fresh_database, run, shared_server
+from tests.postgres import GIVEN, run, shared_server
 from tests.postgres_processes import open_postgres
-
-
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        yield dsn
-
 
 # --- whose tables they are -----------------------------------------------------------------------------------------
 
