@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 from projector.envelope import RecordedEvent
-from tests.postgres import fresh_database, run
+from tests.postgres import run
 from tests.postgres_processes import open_postgres, write_much
 from tests.processes import Child, children
 
@@ -17,26 +16,21 @@ WRITERS = 8
 EVENTS = int(os.environ.get("EXECUTION_STATUS_TEST_EVENTS", "20000"))
 
 
-SLOW_COMMITS = (
-    """
-    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_sleep(0.002); RETURN NULL; END $$
-    """,
-    """
-    CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON stored_events DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (NEW.originator_version % 25 = 1 AND right(NEW.originator_id, 1) IN ('1', '3', '5', '7'))
-    EXECUTE FUNCTION linger()
-    """,
-)
-"""Half the writers commit some of their events a moment after those have their positions, as on a slow disk."""
+LINGER = """
+CREATE OR REPLACE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$
+"""
+LINGER_AT_COMMIT = """
+CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON stored_events DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.originator_version % 25 = 1 AND right(NEW.originator_id, 1) IN ('1', '3', '5', '7'))
+EXECUTE FUNCTION linger()
+"""
 
 
-@pytest.fixture
-def dsn() -> Iterator[str]:
-    with fresh_database() as dsn:
-        open_postgres(dsn).close()
-        run(dsn, *SLOW_COMMITS)
-        yield dsn
+def slow_commits(dsn: str, seconds: float) -> None:
+    """Let half the writers commit some of their events so long after those have their positions, as on a slow disk."""
+    open_postgres(dsn).close()
+    run(dsn, LINGER.format(seconds=seconds), LINGER_AT_COMMIT)
 
 
 def follow_writers(dsn: str, crew: list[Child]) -> tuple[list[RecordedEvent], list[tuple[int, int]]]:
@@ -67,6 +61,7 @@ def stored_in(dsn: str) -> list[RecordedEvent]:
 
 @pytest.mark.slow
 def test_a_reader_beside_eight_writers_misses_nothing(dsn: str) -> None:
+    slow_commits(dsn, 0.002)
     each = EVENTS // WRITERS
     with children(write_much, [(dsn, number, each, True) for number in range(WRITERS)]) as crew:
         seen, told = follow_writers(dsn, crew)
@@ -81,6 +76,7 @@ def test_a_reader_beside_eight_writers_misses_nothing(dsn: str) -> None:
 
 @pytest.mark.slow
 def test_without_the_lock_the_same_reader_does_miss_events(dsn: str) -> None:
+    slow_commits(dsn, 0.2)  # so long that the reader looks meanwhile, however busy the machine is
     with children(write_much, [(dsn, number, 250, False) for number in range(WRITERS)]) as crew:
         seen, _ = follow_writers(dsn, crew)
     missed = len(stored_in(dsn)) - len(seen)
