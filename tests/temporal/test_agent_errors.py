@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from projector.events import AttemptFailed, ExecutionFailed
+from projector.events import AttemptFailed, ExecutionFailed, Timeouts
 from projector.execution_status import ExecutionStatus, Phase
 from projector.opening import open_queries
 from projector.projections.failure_groups import FailureGroup
 from tests.temporal.harness import Harness, failure_of
 
+PATIENT: Final = Timeouts(schedule_to_start=60, heartbeat=60, start_to_close=60)
+
 
 @pytest.fixture(scope="module")
 async def blunder(ship: Harness) -> ExecutionStatus:
     """An execution of the agent that raises `ValueError("test error")`, at its end."""
-    return await ship.run("blunderer", "divide by zero", session_id="watch-2")
+    return await ship.run("blunderer", "divide by zero", session_id="watch-2", timeouts=PATIENT)
 
 
 async def test_an_error_of_the_agent_fails_the_execution_with_its_own_words(blunder: ExecutionStatus) -> None:
@@ -36,7 +40,7 @@ async def test_the_verdict_stands_at_once(ship: Harness, blunder: ExecutionStatu
     judged = next(record.time for record in history if isinstance(record.event, ExecutionFailed))
 
     # 0.05 on an idle machine; every timeout of the execution is longer than what is allowed here.
-    assert 0 <= (judged - raised).total_seconds() < 2
+    assert 0 <= (judged - raised).total_seconds() < 20
 
 
 async def test_the_stack_shows_the_line_of_the_agent_that_raised(blunder: ExecutionStatus) -> None:

@@ -32,7 +32,7 @@ from workflows.verdict.gathering import Gathering
 
 MOST: Final = 0.1
 """By how much a start may be held up, in seconds."""
-BUSY: Final = 0.3
+BUSY: Final = 3.0
 """By how much a busy machine may be late, in seconds, in any one of many starts."""
 BROKEN: Final = RunnerStartupFailed(
     task_queue="lanterns", stage="importing", report=ErrorReport(type="ImportError", message="no lamp oil")

@@ -39,8 +39,8 @@ from workflows.queues.queue_watch import MOST_TOLD, QueueWatch
 from workflows.queues.task_queue import TaskQueues
 
 GRACE: Final = 2.0
-BUSY: Final = 1.0
-"""By how much a busy machine may be late, in seconds, where a test is about being soon."""
+BUSY: Final = 10.0
+"""By how much a busy machine may be late, in seconds: a small part of the minute that Temporal's timeout would take."""
 
 
 @asynccontextmanager
@@ -90,15 +90,15 @@ async def test_a_queue_that_nobody_polls_is_told_at_the_start_and_only_once_thou
     bare: Harness,
 ) -> None:
     async with wharf(bare, "wharf-empty", orchestrators=2) as harness:
-        timeouts = Timeouts(schedule_to_start=4, heartbeat=2, start_to_close=10)
+        timeouts = Timeouts(schedule_to_start=6, heartbeat=2, start_to_close=10)
         execution_id = await harness.start("surveyor", queue="rockall", timeouts=timeouts)
         change = await harness.until(execution_id, says("no runner has ever announced itself there"))
-        requested = change.status.requested_at
-        assert requested is not None
-        assert change.record.time - requested < timedelta(seconds=BUSY)
         assert change.status.condition is not None
         assert change.status.condition.observer == "orchestrator"
-        assert failure_of(await harness.end(execution_id)).code == "E102"
+        status = await harness.end(execution_id)
+        assert failure_of(status).code == "E102"
+        assert status.finished_at is not None
+        assert status.finished_at - change.record.time > timedelta(seconds=1), "it was told long before the timeout"
         assert await told(harness, execution_id) == [
             "no runner polls queue 'rockall'; no runner has ever announced itself there"
         ]

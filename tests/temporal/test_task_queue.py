@@ -209,7 +209,7 @@ async def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_was_sa
         try:
             asked = time.monotonic()
             assert await queues.workers("fog", timeout=0.3) is None
-            assert time.monotonic() - asked < 1.0
+            assert time.monotonic() - asked < PATIENCE
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert await seen(queues, "fog", lambda facts: facts == ()) == ()

@@ -180,7 +180,7 @@ async def test_an_agent_that_blocks_is_told_of_soon(harbour: Harbour, gate: Gate
     with harbour.run("tides", gate.blocks):
         began = time.monotonic()
         await harbour.until_stalled("tides")
-        assert STALL_AFTER <= time.monotonic() - began < STALL_AFTER + 1.5
+        assert STALL_AFTER <= time.monotonic() - began < STALL_AFTER + 5
 
 
 async def test_only_the_agent_that_blocks_its_loop_is_told_of(harbour: Harbour, gate: Gate) -> None:
@@ -378,4 +378,4 @@ def test_a_pipe_that_nobody_empties_holds_nothing_up() -> None:
         began = time.monotonic()
         with watching_this_thread(writing), ask_for_stacks_in(STALL_AFTER):
             hold_the_lock_of_python(6 * STALL_AFTER)
-        assert time.monotonic() - began < 6 * STALL_AFTER + 2.0
+        assert time.monotonic() - began < 6 * STALL_AFTER + 5
