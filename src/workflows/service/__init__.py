@@ -1,0 +1,1 @@
+"""The live status service: HTTP, for programs and for people."""

@@ -1,0 +1,69 @@
+"""The service as a server on a socket of its own, for as long as it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+
+import uvicorn
+
+from projector.errors import InputRejected
+from workflows.service.app import application
+from workflows.service.desk import Desk
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 8237
+GRACE: Final = 2
+"""How long requests may go on when the service stops, in seconds."""
+
+
+@asynccontextmanager
+async def serving(desk: Desk, host: str = HOST, port: int = PORT) -> AsyncIterator[str]:
+    """Serve for the length of the block; gives the address. Port 0 takes any that is free.
+
+    Raises InputRejected for an address that cannot be had, or that others than this machine could reach.
+    """
+    with _bound(host, port) as bound:
+        config = uvicorn.Config(
+            application(desk), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE
+        )
+        server = _Server(config)
+        running = asyncio.create_task(server.serve(sockets=[bound]))
+        try:
+            while not server.started and not running.done():
+                await asyncio.sleep(0.005)
+            if running.done():
+                await running
+            yield f"http://{host}:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals to the program that it is a part of."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise InputRejected(f"{host} can be reached from other machines: choose a loopback address, such as {HOST}")
+    try:
+        return socket.create_server((host, port), reuse_port=False)
+    except OSError as error:
+        raise InputRejected(
+            f"the service cannot listen at {host}:{port}: {error.strerror}; choose another --port"
+        ) from error

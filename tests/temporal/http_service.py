@@ -1,0 +1,35 @@
+"""The service of a harness, on a real socket, and somebody who asks it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+
+from projector.opening import hygiene_from_environment
+from tests.temporal.harness import Harness
+from workflows.service.desk import desk
+from workflows.service.serving import serving
+
+
+@asynccontextmanager
+async def asking(harness: Harness) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a service that runs for the length of the block."""
+    async with (
+        desk(harness.settings, harness.store, hygiene_from_environment(), harness.executions) as made,
+        serving(made, port=0) as address,
+        httpx2.AsyncClient(base_url=address, timeout=20) as client,
+    ):
+        yield client
+
+
+def assert_problem(answer: httpx2.Response, status: int, kind: str, *parts: str) -> dict[str, Any]:
+    """A refusal is problem+json that says what happened."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    said: dict[str, Any] = answer.json()
+    assert (said["type"], said["status"]) == (f"/problems/{kind}", status)
+    for part in parts:
+        assert part in said["detail"], said
+    return said
