@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from workflows.service import acting, health, problems, reading
+from workflows.service import acting, health, problems, reading, streaming
 from workflows.service.desk import Desk
 
 DESCRIPTION = "What agents on Temporal are doing, and why they failed."
@@ -15,6 +15,6 @@ def application(desk: Desk) -> FastAPI:
     app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, openapi_url="/openapi.json")
     app.state.desk = desk
     problems.install(app)
-    for room in (health, reading, acting):
+    for room in (health, reading, acting, streaming):
         app.include_router(room.router)
     return app
