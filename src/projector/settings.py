@@ -111,6 +111,9 @@ class StoreSettings(BaseSettings):
         return parse(self.store) if self.store else SqliteAddress(self.data_dir / "store.db")
 
 
+SECRETS: Final = ("cipher_key", "serve_token", "serve_read_token")
+"""The settings whose values nobody may see, of this program and of those on top of it."""
+
 SettingsT = TypeVar("SettingsT", bound=StoreSettings)
 
 
@@ -138,13 +141,12 @@ def load(kind: type[SettingsT], **flags: Any) -> SettingsT:
 
 def own_secrets() -> tuple[str, ...]:
     """The secrets among this project's own settings, wherever they stand: no text may ever hold them."""
-    key = os.environ.get(PREFIX + "CIPHER_KEY")
-    if key is None:
-        try:
-            key = _settings_in_file().get("cipher_key")
-        except SettingsRejected:  # whoever loads the settings is told
-            return ()
-    return (key,) if isinstance(key, str) else ()
+    try:
+        in_file = _settings_in_file()
+    except SettingsRejected:  # whoever loads the settings is told
+        in_file = {}
+    known = (os.environ.get(PREFIX + name.upper(), in_file.get(name)) for name in SECRETS)
+    return tuple(secret for secret in known if isinstance(secret, str))
 
 
 def _bytes_of(key: str) -> int:

@@ -15,6 +15,7 @@ import projector.cli
 import runner.cli
 from projector.bounds import LONGEST, SHORTEST
 from projector.console import guarded, leave, print_json, run, say
+from projector.errors import InputRejected
 
 if TYPE_CHECKING:
     from workflows.client import ExecutionClient, StartedExecution
@@ -182,6 +183,29 @@ def orchestrator(
     settings = _settings(store=store, data_dir=data_dir)
     _log(verbose)
     run(run_orchestrator(settings, say))
+    return 0
+
+
+@app.command(rich_help_panel="Roles")
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen at; loopback, unless there is a token.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="The port; 0 for any that is free.")] = None,
+    store: Store = None,
+    data_dir: DataDir = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> int:
+    """Answer over HTTP: executions, their events, failures, live streams; until SIGTERM or Ctrl-C."""
+    settings = _settings(store=store, data_dir=data_dir, serve_host=host, serve_port=port)
+    try:
+        from workflows.service.program import serve_until_told
+    except ImportError as error:
+        raise InputRejected(
+            f"the service needs packages that are not installed ({error}): `pip install 'execution-status[server]'`"
+        ) from error
+    _log(verbose)
+    run(serve_until_told(settings, say))
     return 0
 
 

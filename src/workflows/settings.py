@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from projector.settings import Seconds
 from runner.settings import RunnerSettings
@@ -38,4 +38,17 @@ class OrchestratorSettings(RunnerSettings):
     )
     auto_retry_pause: Seconds = Field(
         default=30.0, description="how long to wait before the first of these; each later one waits twice as long"
+    )
+    serve_host: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        default="127.0.0.1",
+        description="the address at which the service listens; one that other machines reach needs a token",
+    )
+    serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=8237, description="its port, 0 for any that is free"
+    )
+    serve_token: SecretStr | None = Field(
+        default=None, description="who sends it as `Authorization: Bearer …` may ask the service and act through it"
+    )
+    serve_read_token: SecretStr | None = Field(
+        default=None, description="who sends it may only ask; with either token, nobody else may"
     )

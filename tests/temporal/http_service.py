@@ -11,15 +11,16 @@ import httpx2
 from projector.opening import hygiene_from_environment
 from tests.temporal.harness import Harness
 from workflows.service.desk import desk
+from workflows.service.safety import Rules
 from workflows.service.serving import serving
 
 
 @asynccontextmanager
-async def asking(harness: Harness) -> AsyncIterator[httpx2.AsyncClient]:
+async def asking(harness: Harness, rules: Rules | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a service that runs for the length of the block."""
     async with (
         desk(harness.settings, harness.store, hygiene_from_environment(), harness.executions) as made,
-        serving(made, port=0) as address,
+        serving(made, port=0, rules=rules) as address,
         httpx2.AsyncClient(base_url=address, timeout=20) as client,
     ):
         yield client

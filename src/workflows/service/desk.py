@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -25,6 +26,8 @@ class Desk:
     store: StoreEngine
     queries: Queries
     executions: ExecutionClient
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the service stops: streams end then."""
 
 
 @asynccontextmanager

@@ -100,7 +100,11 @@ async def _malformed(_: Request, error: Exception) -> Response:
 async def _of_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = Kind("http", error.detail, error.status_code)
-    detail = "there is nothing at this address; /docs lists what there is" if error.status_code == 404 else error.detail
+    detail = (
+        "there is nothing at this address; /openapi.json says what there is"
+        if error.status_code == 404
+        else error.detail
+    )
     return problem(kind, detail, headers=error.headers)
 
 

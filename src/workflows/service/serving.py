@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,6 +15,7 @@ import uvicorn
 from projector.errors import InputRejected
 from workflows.service.app import application
 from workflows.service.desk import Desk
+from workflows.service.safety import Rules
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
@@ -22,14 +24,16 @@ GRACE: Final = 2
 
 
 @asynccontextmanager
-async def serving(desk: Desk, host: str = HOST, port: int = PORT) -> AsyncIterator[str]:
+async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None) -> AsyncIterator[str]:
     """Serve for the length of the block; gives the address. Port 0 takes any that is free.
 
-    Raises InputRejected for an address that cannot be had, or that others than this machine could reach.
+    Raises InputRejected for an address that cannot be had, or that others than this machine could reach while `rules`
+    ask for no token.
     """
-    with _bound(host, port) as bound:
+    rules = rules or Rules()
+    with _bound(host, port, is_safe=rules.ask_for_tokens) as bound:
         config = uvicorn.Config(
-            application(desk), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE
+            application(desk, rules), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE
         )
         server = _Server(config)
         running = asyncio.create_task(server.serve(sockets=[bound]))
@@ -40,6 +44,7 @@ async def serving(desk: Desk, host: str = HOST, port: int = PORT) -> AsyncIterat
                 await running
             yield f"http://{host}:{bound.getsockname()[1]}"
         finally:
+            desk.closing.set()
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await running
@@ -54,16 +59,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, *, is_safe: bool) -> socket.socket:
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost"
-    if not is_loopback:
-        raise InputRejected(f"{host} can be reached from other machines: choose a loopback address, such as {HOST}")
+    if not (is_loopback or is_safe):
+        raise InputRejected(
+            f"{host} can be reached from other machines: set a token, or choose a loopback address, such as {HOST}"
+        )
     try:
         return socket.create_server((host, port), reuse_port=False)
     except OSError as error:
         raise InputRejected(
-            f"the service cannot listen at {host}:{port}: {error.strerror}; choose another --port"
+            f"the service cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; choose another --port"
         ) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query
@@ -39,7 +39,7 @@ async def stream_execution(
 ) -> EventSourceResponse:
     """Events named `status`, then one named `end`. `resync` says that a position was not of this store."""
     await desk.queries.execution(execution_id)
-    return _response(_one(desk, execution_id, _position(after, last_event_id) or 0))
+    return _response(desk, _one(desk, execution_id, _position(after, last_event_id) or 0))
 
 
 @router.get("/stream", operation_id="streamAll", summary="All executions, for as long as it is wanted")
@@ -54,7 +54,7 @@ async def stream_all(
 ) -> EventSourceResponse:
     """From now on, or from a position on. Filters look at the status after each event."""
     chosen = ExecutionFilter.parse(phase=phase, code=code, session=session)
-    return _response(_all(desk, chosen, agent, _position(after, last_event_id)))
+    return _response(desk, _all(desk, chosen, agent, _position(after, last_event_id)))
 
 
 def _position(after: int | None, last_event_id: str | None) -> int | None:
@@ -65,11 +65,33 @@ def _position(after: int | None, last_event_id: str | None) -> int | None:
     return int(last_event_id)
 
 
-def _response(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    return EventSourceResponse(events, ping=PING_EVERY, send_timeout=STALLED_AFTER)
+def _response(desk: Desk, events: AsyncGenerator[ServerSentEvent, None]) -> EventSourceResponse:
+    return EventSourceResponse(_until(desk.closing, events), ping=PING_EVERY, send_timeout=STALLED_AFTER)
 
 
-async def _one(desk: Desk, execution_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _until(
+    closing: asyncio.Event, events: AsyncGenerator[ServerSentEvent, None]
+) -> AsyncIterator[ServerSentEvent]:
+    """The same events, until the service stops: whoever listens comes back with his last position."""
+    closed = asyncio.ensure_future(closing.wait())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(events, None))
+            try:
+                await asyncio.wait((coming, closed), return_when=asyncio.FIRST_COMPLETED)
+                event = coming.result() if coming.done() else None
+            finally:
+                coming.cancel()
+            if event is None:
+                return
+            yield event
+    finally:
+        closed.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+        await events.aclose()
+
+
+async def _one(desk: Desk, execution_id: str, after: int) -> AsyncGenerator[ServerSentEvent, None]:
     if after > (at := await asyncio.to_thread(desk.store.head)):
         yield _resync(after, at)
         after = 0
@@ -85,7 +107,7 @@ async def _one(desk: Desk, execution_id: str, after: int) -> AsyncIterator[Serve
 
 async def _all(
     desk: Desk, chosen: ExecutionFilter, agent: str | None, after: int | None
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncGenerator[ServerSentEvent, None]:
     if after is not None and after > (at := await asyncio.to_thread(desk.store.head)):
         yield _resync(after, at)
         after = None

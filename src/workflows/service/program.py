@@ -1,0 +1,46 @@
+"""The service as a program: it serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+from projector.opening import hygiene_from_environment, open_existing_store
+from workflows.service.desk import desk
+from workflows.service.safety import LOOPBACK, Rules
+from workflows.service.serving import serving
+from workflows.settings import OrchestratorSettings
+
+
+async def serve_until_told(settings: OrchestratorSettings, say: Callable[[str], None]) -> None:
+    """Serve one store until SIGINT or SIGTERM. Raises StoreError, InputRejected for an address that cannot be had."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    hygiene = hygiene_from_environment()
+    store = await asyncio.to_thread(open_existing_store, settings, hygiene)
+    try:
+        async with (
+            desk(settings, store, hygiene) as made,
+            serving(made, settings.serve_host, settings.serve_port, rules_of(settings)) as address,
+        ):
+            say(f"serves {address} until it is told to stop; {address}/openapi.json says what can be asked")
+            await stopping.wait()
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+def rules_of(settings: OrchestratorSettings) -> Rules:
+    """Who is let in, as the settings say."""
+    return Rules(
+        hosts=LOOPBACK | {settings.serve_host},
+        operator=_value_of(settings.serve_token),
+        reader=_value_of(settings.serve_read_token),
+    )
+
+
+def _value_of(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None and secret.get_secret_value() else None
