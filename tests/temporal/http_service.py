@@ -16,11 +16,15 @@ from workflows.service.serving import serving
 
 
 @asynccontextmanager
-async def asking(harness: Harness, rules: Rules | None = None) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of a service that runs for the length of the block."""
+async def asking(
+    harness: Harness, rules: Rules | None = None, *, port: int = 0, **settings: Any
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a service that runs for the length of the block; `options` are settings of its own."""
     async with (
-        desk(harness.settings, harness.store, hygiene_from_environment(), harness.executions) as made,
-        serving(made, port=0, rules=rules) as address,
+        desk(
+            harness.settings.model_copy(update=settings), harness.store, hygiene_from_environment(), harness.executions
+        ) as made,
+        serving(made, port=port, rules=rules) as address,
         httpx2.AsyncClient(base_url=address, timeout=20) as client,
     ):
         yield client

@@ -20,6 +20,7 @@ from projector.errors import (
     StatusError,
     StoreError,
     StoreUnavailable,
+    TooManyStreams,
 )
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -57,6 +58,7 @@ KINDS: Final[Sequence[tuple[type[StatusError], Kind]]] = (
     (StoreUnavailable, Kind("store-unavailable", "The event store cannot serve at this moment", 503)),
     (StoreError, Kind("store-error", "The event store cannot serve", 503)),
     (EngineUnreachable, Kind("engine-unreachable", "Temporal cannot be reached", 503)),
+    (TooManyStreams, Kind("too-many-streams", "Too many streams are open", 503)),
     (StatusError, Kind("refused", "The request was refused", 400)),
 )
 """The first whose class it is says what an error is."""

@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from projector.errors import InputRejected
 from workflows.service.app import application
 from workflows.service.desk import Desk
 from workflows.service.safety import Rules
+from workflows.service.stream_response import ABORT
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
@@ -33,7 +35,12 @@ async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules |
     rules = rules or Rules()
     with _bound(host, port, is_safe=rules.ask_for_tokens) as bound:
         config = uvicorn.Config(
-            application(desk, rules), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE
+            application(desk, rules),
+            http=_Connection,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config)
         running = asyncio.create_task(server.serve(sockets=[bound]))
@@ -44,10 +51,19 @@ async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules |
                 await running
             yield f"http://{host}:{bound.getsockname()[1]}"
         finally:
-            desk.closing.set()
+            desk.feed.close()
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await running
+
+
+class _Connection(HttpToolsProtocol):
+    """Gives the application the means to end it without waiting for a client that takes nothing."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
 
 
 class _Server(uvicorn.Server):
