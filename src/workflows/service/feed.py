@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -89,6 +89,8 @@ class Feed:
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._is_closed = False
+        self.connections: set[Callable[[], None]] = set()
+        """What breaks the connection of each open stream."""
         self.dropped = 0
         """How many clients were cut off because they took nothing."""
 
@@ -133,11 +135,20 @@ class Feed:
             if not self.clients:
                 self._stop_reading()
 
-    def close(self) -> None:
-        """End every stream: whoever listens comes back to another service with the last position."""
+    async def close(self, grace: float) -> None:
+        """End every stream: whoever listens comes back to another service with the last position.
+
+        A client that takes nothing cannot be told so. After `grace` seconds its connection is broken.
+        """
         self._is_closed = True
         self._stop_reading()
         self._finish_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.connections:
+                    await asyncio.sleep(0.01)
+        for abort in tuple(self.connections):
+            abort()
 
     def _stop_reading(self) -> None:
         if self._reading is not None:

@@ -23,6 +23,10 @@ HOST: Final = "127.0.0.1"
 PORT: Final = 8237
 GRACE: Final = 2
 """How long requests may go on when the service stops, in seconds."""
+STREAM_GRACE: Final = 0.5
+"""How long clients of streams may take to learn of that, in seconds."""
+SEND_BUFFER: Final = 128 * 1024
+"""How much of what was sent the kernel keeps until a client has taken it, in bytes; Linux doubles it."""
 
 
 @asynccontextmanager
@@ -51,7 +55,7 @@ async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules |
                 await running
             yield f"http://{host}:{bound.getsockname()[1]}"
         finally:
-            desk.feed.close()
+            await desk.feed.close(STREAM_GRACE)
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await running
@@ -85,8 +89,11 @@ def _bound(host: str, port: int, *, is_safe: bool) -> socket.socket:
             f"{host} can be reached from other machines: set a token, or choose a loopback address, such as {HOST}"
         )
     try:
-        return socket.create_server((host, port), reuse_port=False)
+        bound = socket.create_server((host, port), reuse_port=False)
     except OSError as error:
         raise InputRejected(
             f"the service cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; choose another --port"
         ) from error
+    # Each connection has it from here. The kernel would else keep megabytes for a client that takes nothing.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return bound

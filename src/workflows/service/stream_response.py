@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -19,6 +19,11 @@ STALLED_AFTER: Final = 5.0
 """A client that takes nothing for so many seconds is cut off; it comes back with its last position."""
 ABORT: Final = "execution_status.abort"
 """The extension by which a connection can be ended at once: to close it waits for what the client does not take."""
+
+
+def _nothing() -> None:
+    """What a server without that extension can do."""
+
 
 log = structlog.get_logger("streams")
 
@@ -37,14 +42,17 @@ class StreamResponse(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the events end, the client goes or stalls, or the service stops."""
+        abort: Callable[[], None] = (scope.get("extensions") or {}).get(ABORT, _nothing)
+        self._feed.connections.add(abort)
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             self._feed.dropped += 1
             log.info("a client takes nothing and is cut off", seconds=STALLED_AFTER)
-            if abort := (scope.get("extensions") or {}).get(ABORT):
-                abort()
-                await asyncio.sleep(0)  # the server learns of it before it asks why the answer has no end
+            abort()
+            await asyncio.sleep(0)  # the server learns of it before it asks why the answer has no end
+        finally:
+            self._feed.connections.discard(abort)
 
     def _sign_of_life(self) -> ServerSentEvent:
         """A comment, and with it the position: no event for the client, but it comes back from there."""
