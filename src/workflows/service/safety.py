@@ -18,7 +18,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workflows.service.problems import Kind, problem
+from workflows.service.problem_kinds import FOREIGN_ORIGIN, MISDIRECTED, READ_ONLY, TOO_LARGE, UNAUTHORIZED, Kind
+from workflows.service.problems import problem
 from workflows.service.tickets import VALID_FOR, Role, Tickets, opens_with_ticket
 
 LARGEST_BODY: Final = 4 * 1024 * 1024
@@ -32,12 +33,6 @@ _OPEN: Final = frozenset(("/healthz", "/api/access", "/"))
 """What is answered without a token: to a load balancer, and to a page that has yet to ask for one."""
 _OPEN_BELOW: Final = ("/assets/", "/problems/")
 """Where only the service's own files and words are, which are everybody's."""
-
-MISDIRECTED: Final = Kind("misdirected", "The request is meant for another host", 421)
-FOREIGN: Final = Kind("foreign-origin", "Another site may not do this", 403)
-UNKNOWN: Final = Kind("unauthorized", "A token is needed", 401)
-READ_ONLY: Final = Kind("read-only", "The token may only read", 403)
-TOO_LARGE: Final = Kind("too-large", "The request is too large", 413)
 
 _TOO_LARGE: Final = f"a request may have {LARGEST_BODY:,} bytes"
 
@@ -83,7 +78,7 @@ class Guard:
         refusal = self._refusal(scope, headers, role)
         if refusal is not None:
             kind, detail = refusal
-            extra = {"WWW-Authenticate": "Bearer"} if kind is UNKNOWN else None
+            extra = {"WWW-Authenticate": "Bearer"} if kind is UNAUTHORIZED else None
             await problem(kind, detail, headers=extra)(scope, receive, _with_headers(send))
             return
         scope["state"] = {**scope.get("state", {}), "needs_token": self._rules.ask_for_tokens, "role": role}
@@ -94,13 +89,16 @@ class Guard:
         if _name_of(host) not in self._rules.hosts:
             return MISDIRECTED, "the service is not known by this name: use the address that it printed"
         if method not in _SAFE and not _is_of_this_origin(headers, host):
-            return FOREIGN, "this was asked by a page of another site: open the service's own page"
+            return FOREIGN_ORIGIN, "this was asked by a page of another site: open the service's own page"
         if _length_of(headers) > LARGEST_BODY:
             return TOO_LARGE, _TOO_LARGE
         if role is None and not (path in _OPEN or path.startswith(_OPEN_BELOW)):
             if opens_with_ticket(method, path) and _ticket_of(scope) is not None:
-                return UNKNOWN, f"the ticket is not valid, or is older than {VALID_FOR} s: make another by /api/tickets"
-            return UNKNOWN, "send the service's token as `Authorization: Bearer …`"
+                return (
+                    UNAUTHORIZED,
+                    f"the ticket is not valid, or is older than {VALID_FOR} s: make another by /api/tickets",
+                )
+            return UNAUTHORIZED, "send the service's token as `Authorization: Bearer …`"
         if role == "reader" and method not in _SAFE and path not in _HARMLESS:
             return READ_ONLY, "this token may only read: use the operator's"
         return None
