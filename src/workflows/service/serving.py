@@ -18,6 +18,7 @@ from workflows.service.app import application
 from workflows.service.desk import Desk
 from workflows.service.safety import Rules
 from workflows.service.stream_response import ABORT
+from workflows.service.tickets import Tickets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
@@ -30,7 +31,9 @@ SEND_BUFFER: Final = 128 * 1024
 
 
 @asynccontextmanager
-async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None) -> AsyncIterator[str]:
+async def serving(
+    desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None, tickets: Tickets | None = None
+) -> AsyncIterator[str]:
     """Serve for the length of the block; gives the address. Port 0 takes any that is free.
 
     Raises InputRejected for an address that cannot be had, or that others than this machine could reach while `rules`
@@ -39,7 +42,7 @@ async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules |
     rules = rules or Rules()
     with _bound(host, port, is_safe=rules.ask_for_tokens) as bound:
         config = uvicorn.Config(
-            application(desk, rules),
+            application(desk, rules, tickets),
             http=_Connection,
             log_config=None,
             access_log=False,
