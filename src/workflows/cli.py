@@ -248,12 +248,13 @@ def demo(
     data_dir: Annotated[
         str | None, typer.Option(help="Keep the demonstration's data here; a temporary folder when absent.")
     ] = None,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the page open when all is shown, until Ctrl-C.")] = False,
 ) -> int:
     """Show each kind of failure, live, on a Temporal of its own."""
     from workflows.demonstration.demo import demonstrate
 
     _log(verbose=False)
-    return run(demonstrate(data_dir))
+    return run(demonstrate(data_dir, stay=stay))
 
 
 projector.cli.register(app)

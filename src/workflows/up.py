@@ -27,9 +27,11 @@ from runner.supervision.supervised_runner import RunnerPlan
 from runner.supervision.supervisor import Restarts, Supervisor
 from workflows.dev_server import dev_server
 from workflows.orchestrator import orchestrating
+from workflows.service.beside import service_beside
 from workflows.settings import OrchestratorSettings
 
 EXAMPLES: Final = ("examples.file_agent:agent",)
+NO_PAGE: Final = "none: `pip install 'execution-status[server]'` adds it"
 
 Say = Callable[[str], None]
 
@@ -82,11 +84,15 @@ async def up(settings: OrchestratorSettings, agents: Sequence[str], say: Say) ->
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with installation(settings) as running:
+    async with (
+        installation(settings) as running,
+        service_beside(settings, running.store, hygiene_from_environment()) as page,
+    ):
         runner = supervised(running, agents)
         keeping = asyncio.create_task(runner.run(Restarts.ALWAYS))
         say(f"Temporal     {running.address}")
         say(f"event store  {settings.store_address}")
+        say(f"page         {page or NO_PAGE}")
         say(f"runner       serves {', '.join(agents)} on queue '{settings.agent_queue}'")
         say(f"now: execution-status start --agent {agents[0]} --follow      (Ctrl-C here stops everything)")
         try:
