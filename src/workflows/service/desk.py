@@ -15,6 +15,7 @@ from projector.opening import open_queries
 from projector.queries import Queries
 from workflows.client import ExecutionClient
 from workflows.service.feed import Feed
+from workflows.service.open_files import room_for
 from workflows.settings import OrchestratorSettings
 
 
@@ -35,7 +36,7 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """A desk for the length of the block; its client connects to Temporal when first needed. Raises StoreError."""
     async with open_queries(settings) as queries:
-        feed = Feed(store, poll_interval=settings.poll_interval, most=settings.serve_streams)
+        feed = Feed(store, poll_interval=settings.poll_interval, most=room_for(settings.serve_streams))
         yield Desk(settings, store, queries, executions or ExecutionClient(settings, store, hygiene), feed)
 
 
