@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workflows.service import acting, health, problems, reading, streaming
+from workflows.service import acting, health, metrics, problems, reading, streaming
 from workflows.service.desk import Desk
 from workflows.service.safety import Guard, Rules
 
@@ -21,7 +21,8 @@ def api(desk: Desk) -> FastAPI:
     """The routes, for whoever asks."""
     app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, openapi_url="/openapi.json")
     app.state.desk = desk
+    app.state.metrics = metrics.ServiceMetrics(desk)
     problems.install(app)
-    for room in (health, reading, acting, streaming):
+    for room in (health, metrics, reading, acting, streaming):
         app.include_router(room.router)
     return app

@@ -15,6 +15,7 @@ from projector.engines.ports import StoreEngine
 from projector.opening import open_queries
 from projector.queries import Queries
 from workflows.client import ExecutionClient
+from workflows.service.stream_gauges import StreamGauges
 from workflows.settings import OrchestratorSettings
 
 
@@ -26,6 +27,7 @@ class Desk:
     store: StoreEngine
     queries: Queries
     executions: ExecutionClient
+    streams: StreamGauges = field(default_factory=StreamGauges)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service stops: streams end then."""
 
