@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ from projector.event_writer import EventWriter
 from projector.events import RunnerReady, RunnerStarting, RunnerStartupFailed, RunnerStopped, WritableEvent
 from projector.failures import ErrorReport
 from projector.logs import configure_logging
+from projector.metrics_server import serving_metrics
 from projector.opening import hygiene_from_environment, open_store
 from runner.agent import Agent
 from runner.errors.failure_report import report_failure
@@ -118,6 +119,10 @@ class RunnerProcess:
         client = await connect(settings.data_dir, timeout=settings.connect_timeout, identity=f"runner:{self.runner_id}")
         self._reach("registering the activities")
         writer = EventWriter(store)
+        serving = ExitStack()
+        metrics = serving.enter_context(serving_metrics(settings.metrics_port, store))
+        if metrics is not None:
+            metrics.watch_writer(writer)
         liveness = LivenessWatch(self._link, stall_after=settings.stall_after, stacks_fd=self._ties.stacks)
         tools = AttemptTools(
             store=store,
@@ -160,6 +165,7 @@ class RunnerProcess:
             told.cancel()
             liveness.stop()
             await asyncio.to_thread(writer.close)
+            serving.close()
         with suppress(StoreError):
             await asyncio.to_thread(self.say, RunnerStopped(reason="told to stop"))
 
