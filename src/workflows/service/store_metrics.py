@@ -117,7 +117,7 @@ def _of_executions(reading: Reading) -> Iterator[Metric]:
     yield _gauge(
         "heartbeat_age_seconds",
         "Time since the last event of the execution in progress that has been silent longest; 0 when none is in "
-        "progress. A heartbeat is stored at least every third of the heartbeat timeout.",
+        "progress. Runners store heartbeats also of agents that say nothing.",
         _age(figures.quiet_since, now),
     )
 
