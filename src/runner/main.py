@@ -39,6 +39,7 @@ from runner.link import STOPPING, Link, StageReached
 from runner.settings import RunnerSettings
 from runner.startup import import_agent, likely_causes, startup_failure_block
 from runner.ties import Ties, new_mark, runner_id_of, stop_with
+from runner.tracing import traced
 
 HEARTBEAT_THROTTLE: Final = timedelta(seconds=1)
 """The SDK's own default holds heartbeats back for up to 0.8 of their timeout, and cancellations with them."""
@@ -207,6 +208,10 @@ class RunnerProcess:
             print(f"this failure could not be stored either: {problem}", file=sys.stderr, flush=True)
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _failed(task_queue: str, agents: tuple[str, ...], stage: str, report: ErrorReport) -> RunnerStartupFailed:
     return RunnerStartupFailed(
         task_queue=task_queue, agents=agents, stage=stage, report=report, likely_causes=likely_causes(report)
@@ -237,7 +242,8 @@ def run_runner(
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    code = process.run()
+    with traced("runner", process.hygiene, _say):
+        code = process.run()
     if any(thread.name.startswith("agent-") for thread in threading.enumerate()):
         # An agent that blocks cannot be joined, and Python would wait for its helper threads for ever.
         sys.stdout.flush()
