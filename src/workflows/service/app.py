@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workflows.service import access, acting, explaining, health, problems, reading, streaming
+from workflows.service import access, acting, explaining, health, metrics, problems, reading, streaming
 from workflows.service.desk import Desk
 from workflows.service.safety import Guard, Rules
 from workflows.service.tickets import Tickets
@@ -23,7 +23,8 @@ def api(desk: Desk, tickets: Tickets) -> FastAPI:
     """The routes, for whoever asks."""
     app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.desk, app.state.tickets = desk, tickets
+    app.state.metrics = metrics.ServiceMetrics(desk)
     problems.install(app)
-    for room in (health, explaining, access, reading, acting, streaming):
+    for room in (health, metrics, explaining, access, reading, acting, streaming):
         app.include_router(room.router)
     return app
