@@ -70,9 +70,9 @@ class ServiceMetrics:
             async with asyncio.timeout(PATIENCE):
                 self._store.reading = await self._reading()
             self._trouble = ""
-        except (StoreError, TimeoutError) as error:
+        except Exception as error:  # whatever it is, the process's own metrics are told
             self._store.reading = None
-            reason = str(error) or f"no answer within {PATIENCE:g} s"
+            reason = f"no answer within {PATIENCE:g} s" if isinstance(error, TimeoutError) else _said(error)
             if reason != self._trouble:
                 log.warning("the metrics lack what the store says", reason=reason)
             self._trouble = reason
@@ -88,6 +88,10 @@ class ServiceMetrics:
             waiting = await asyncio.to_thread(desk.store.tail, after=figures.position, limit=1)
             oldest = waiting[0].time if waiting else None
         return Reading(datetime.now(UTC), figures, oldest)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
 
 
 @router.get(
