@@ -7,7 +7,7 @@ So it costs what the open executions cost, and for those that have ended a walk 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -159,11 +159,11 @@ async def read_endings(reader: Reader, since: datetime, after: int, limit: int) 
     return tuple(found)
 
 
-def _counts(rows: Any) -> dict[str, int]:
+def _counts(rows: Iterable[Sequence[Any]]) -> dict[str, int]:
     return {name: int(count) for name, count in rows}
 
 
-def _oldest(statuses: Any) -> dict[str, datetime]:
+def _oldest(statuses: Iterable[_Status]) -> dict[str, datetime]:
     since: dict[str, datetime] = {}
     for status in statuses:
         for condition in status.conditions:

@@ -98,16 +98,24 @@ class OtelTracing(Tracing):
             finally:
                 tools.close()
 
-    def verdict(self, execution_id: str, end: TerminalEvent, trace_id: str | None = None) -> None:
+    @contextmanager
+    def within(self, trace_id: str | None) -> Iterator[None]:
+        """See Tracing.within."""
+        if trace_id is None or trace_id == self.trace_id:
+            yield
+            return
+        # Only the trace is known, none of its spans: so the parent is one that no collector will ever see.
+        whole = int(trace_id, 16)
+        parent = SpanContext(
+            whole, whole & (2**64 - 1) or 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)
+        )
+        with trace.use_span(NonRecordingSpan(parent)):
+            yield
+
+    def verdict(self, execution_id: str, end: TerminalEvent) -> None:
         """See Tracing.verdict."""
-        context = None
-        if not trace.get_current_span().get_span_context().is_valid and trace_id is not None:
-            whole = int(trace_id, 16)
-            parent = SpanContext(whole, whole & (2**64 - 1) or 1, is_remote=True, trace_flags=TraceFlags(1))
-            context = trace.set_span_in_context(NonRecordingSpan(parent), Context())
-        with self._tracer.start_as_current_span(
-            "verdict", context=context, attributes=_told({names.EXECUTION: execution_id})
-        ) as span:
+        about = _told({names.EXECUTION: execution_id})
+        with self._tracer.start_as_current_span("verdict", attributes=about) as span:
             match end:
                 case ExecutionFailed():
                     failure = end.failure

@@ -52,8 +52,12 @@ class Tracing:
         """The span of an agent that runs, in which each use of a tool that its events tell of is one as well."""
         return nullcontext()
 
-    def verdict(self, execution_id: str, end: TerminalEvent, trace_id: str | None = None) -> None:
-        """An execution has ended. Without anything that goes on, its span is in the trace of this id."""
+    def within(self, trace_id: str | None) -> AbstractContextManager[None]:
+        """What is told within the block belongs to the trace of this id; None leaves it to what goes on."""
+        return nullcontext()
+
+    def verdict(self, execution_id: str, end: TerminalEvent) -> None:
+        """An execution has ended."""
 
     def close(self) -> None:
         """Hand over what is left, for as long as that is worth waiting for."""

@@ -152,9 +152,10 @@ class ExecutionClient:
             link = self._new(f"retried-{started.execution_id}", ExecutionRetried(retried_as=started.execution_id))
             await asyncio.to_thread(self._store.append, execution_stream(execution_id), [link])
             if requested is not None:
-                await self._start_workflow(
-                    started.execution_id, requested, start_delay=start_delay, may_run_already=new_id is not None
-                )
+                with tracing().within(requested.trace_id):  # that of a call that broke off, perhaps
+                    await self._start_workflow(
+                        started.execution_id, requested, start_delay=start_delay, may_run_already=new_id is not None
+                    )
             return started
 
     async def status(self, execution_id: str) -> ExecutionStatus | None:

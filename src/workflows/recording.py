@@ -133,7 +133,9 @@ class Recording:
             # A verdict that says that no agent began must not cross with one that begins.
             expect = ANY if evidence.began else exactly(status.version)
             with suppress(VersionConflict):
-                standing = await record_end(self.writer, record.execution_id, end_of(verdict), expect=expect)
+                standing = await record_end(
+                    self.writer, record.execution_id, end_of(verdict), expect=expect, trace_id=status.trace_id
+                )
                 return await self._concluded(record.execution_id, standing)
 
     async def _concluded(self, execution_id: str, standing: TerminalEvent) -> VerdictRecord:
@@ -183,7 +185,7 @@ async def record_end(
 ) -> TerminalEvent:
     """Append an end and return the one that stands: the first to be written. Raises VersionConflict, StoreError.
 
-    `trace_id` is the execution's own, for whoever writes its end outside of its trace.
+    `trace_id` is the execution's own: whoever writes its end may be outside of its trace.
     """
     new = NewEvent(id=END_EVENT_ID, time=datetime.now(UTC), writer=writer_name, event=end)
     async with _in_time():
@@ -192,7 +194,8 @@ async def record_end(
     if not isinstance(standing, TerminalEvent):
         raise ExecutionEnded(execution_id, "ended in a way that this version cannot read")
     if appended.is_new:
-        tracing().verdict(execution_id, standing, trace_id)
+        with tracing().within(trace_id):
+            tracing().verdict(execution_id, standing)
     return standing
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from projector import figures
 from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.event_store import Append
 from projector.events import ConditionKind, ConditionObserved
 from projector.figures import Ending, Figures
 from projector.queries import Queries
+from tests.engines import SQLITE
 from tests.fleet import set_sail
 from tests.histories import ATTEMPT, DAWN, REQUESTED, SHIPWRECK, news
 from tests.tables import project
@@ -33,14 +37,14 @@ async def test_a_store_without_events_has_none(queries: Queries) -> None:
 
 
 async def test_they_are_what_the_statuses_say(fleet: StoreEngine, queries: Queries) -> None:
-    figures = await queries.figures()
+    found = await queries.figures()
     statuses = (await queries.executions()).items
 
-    assert figures.phases == Counter(status.phase.value for status in statuses)
-    assert figures.codes == Counter(status.failure.code for status in statuses if status.failure)
-    assert figures.runners == {"ready": 1, "startup_failed": 1, "stopped": 1}
-    assert (figures.head, figures.position, figures.parked) == (fleet.head(), fleet.head(), 0)
-    assert figures.newest_end == max(status.finished_at for status in statuses if status.finished_at)
+    assert found.phases == Counter(status.phase.value for status in statuses)
+    assert found.codes == Counter(status.failure.code for status in statuses if status.failure)
+    assert found.runners == {"ready": 1, "startup_failed": 1, "stopped": 1}
+    assert (found.head, found.position, found.parked) == (fleet.head(), fleet.head(), 0)
+    assert found.newest_end == max(status.finished_at for status in statuses if status.finished_at)
 
 
 async def test_conditions_count_while_their_execution_is_open(store: StoreEngine, queries: Queries) -> None:
@@ -48,9 +52,9 @@ async def test_conditions_count_while_their_execution_is_open(store: StoreEngine
     for name, end in (("becalmed", ()), ("becalmed-2", ()), ("wrecked", SHIPWRECK[-1:])):
         store.append(execution_stream(name), news(REQUESTED, ATTEMPT, stalled, *end))
     project(store)
-    figures = await queries.figures()
-    assert figures.conditions == {"stalled": 2}
-    assert figures.conditions_since == {"stalled": DAWN + timedelta(seconds=2)}
+    found = await queries.figures()
+    assert found.conditions == {"stalled": 2}
+    assert found.conditions_since == {"stalled": DAWN + timedelta(seconds=2)}
 
 
 async def test_who_has_been_silent_longest_is_found(store: StoreEngine, queries: Queries) -> None:
@@ -87,3 +91,17 @@ async def test_a_store_tells_how_long_each_append_took(store: StoreEngine) -> No
     set_sail(store)
     assert [events for events, _ in told[:2]] == [2 * len(SHIPWRECK), 1]
     assert all(seconds > 0 for _, seconds in told)
+
+
+def test_no_question_reads_the_rows_of_what_has_ended_or_any_event(tmp_path: Path) -> None:
+    questions = {name: getattr(figures, name) for name in dir(figures) if name.startswith("SELECT_")}
+    assert len(questions) >= 10
+    known = {"since": "2026", "after": 0, "limit": 1}
+    with SQLITE.make_place(tmp_path) as place, closing(SQLITE.open(place, 10.0)) as store:
+        for name, question in questions.items():
+            with store.database.transaction(commit=False) as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {question}", known if ":since" in question else ())
+                steps = [tuple(row)[3] for row in cursor.fetchall()]
+            for step in steps:
+                assert "stored_events" not in step, name
+                assert not step.startswith("SCAN executions") or "COVERING INDEX" in step, name

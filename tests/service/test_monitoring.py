@@ -121,6 +121,15 @@ def test_each_alert_fires_on_what_it_is_for_and_none_on_a_quiet_day() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@with_promtool
+def test_the_scrape_on_the_page_is_one(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "prometheus.yml"
+    file.write_text(block)
+    checked = promtool("check", "config", "--syntax-only", file)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_the_dashboard_can_be_imported_anywhere() -> None:
     ids = [panel["id"] for panel in PANELS]
     assert len(ids) == len(set(ids))

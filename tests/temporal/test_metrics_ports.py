@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 import httpx2
 
 from tests.temporal.harness import Harness, agent
-from tests.temporal.processes import program
+from tests.temporal.processes import environment, program
 
 
 def free_port() -> int:
@@ -52,3 +54,14 @@ async def test_an_orchestrator_and_a_projector_show_their_own(bare: Harness) -> 
             async with program(role, folder=harness.folder, name=f"measured-{role}", extra=extra) as started:
                 await started.says(words)
                 assert "execution_status_append_seconds_count" in await scraped(port)
+
+
+async def test_without_the_extra_a_role_says_so_and_works(bare: Harness, tmp_path: Path) -> None:
+    (tmp_path / "prometheus_client.py").write_text("raise ImportError('No module named prometheus_client')\n")
+    extra = bare.surroundings | {
+        "EXECUTION_STATUS_METRICS_PORT": str(free_port()),
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{environment()['PYTHONPATH']}",
+    }
+    async with program("project", folder=bare.folder, name="unmeasured-project", extra=extra) as started:
+        await started.says("the projector follows")
+        assert "pip install 'execution-status[server]'" in started.said()

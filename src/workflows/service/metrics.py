@@ -1,12 +1,14 @@
 """`/metrics`: what this service and its store have to say to Prometheus.
 
 The store is asked at most once a second, however many ask here, and the longer it takes the more seldom: no more than
-a twentieth of the time is spent on it. Whoever comes meanwhile gets the last reading.
+a twentieth of the time is spent on it. Whoever comes meanwhile gets the last reading; a whole answer is made once a
+second, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -23,7 +25,7 @@ from workflows.service.endings import Endings
 from workflows.service.store_metrics import Reading, StoreCollector, StreamCollector
 
 KEPT_FOR: Final = 1.0
-"""How long a reading is good, in seconds."""
+"""How long a reading and an answer are good, in seconds."""
 SHARE: Final = 20
 """How many times as long as it took it is good at least."""
 PATIENCE: Final = 5.0
@@ -47,6 +49,7 @@ class ServiceMetrics:
         self.registry.register(StreamCollector(desk.streams))
         self._asking = asyncio.Lock()
         self._good_until = 0.0
+        self._texts: dict[str, tuple[float, bytes]] = {}
         self._trouble = ""
         self.readings = 0
         """How often the store was asked."""
@@ -57,11 +60,16 @@ class ServiceMetrics:
             if time.monotonic() >= self._good_until:
                 await self._read()
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        made_at, text = self._texts.get(content_type, (-math.inf, b""))
+        if time.monotonic() - made_at >= KEPT_FOR:
+            text = encode(self.registry)
+            self._texts[content_type] = time.monotonic(), text
+        return text, content_type
 
     def forget(self) -> None:
         """Have the store asked anew by whoever comes next."""
         self._good_until = 0.0
+        self._texts.clear()
 
     async def _read(self) -> None:
         began = time.monotonic()
@@ -70,12 +78,13 @@ class ServiceMetrics:
             async with asyncio.timeout(PATIENCE):
                 self._store.reading = await self._reading()
             self._trouble = ""
-        except (StoreError, TimeoutError) as error:
+        except Exception as error:  # whatever it is, the process's own metrics are told
             self._store.reading = None
-            reason = str(error) or f"no answer within {PATIENCE:g} s"
+            reason = f"no answer within {PATIENCE:g} s" if isinstance(error, TimeoutError) else _said(error)
             if reason != self._trouble:
                 log.warning("the metrics lack what the store says", reason=reason)
             self._trouble = reason
+        self._texts.clear()
         ended = time.monotonic()
         self._good_until = ended + max(KEPT_FOR, SHARE * (ended - began))
 
@@ -88,6 +97,10 @@ class ServiceMetrics:
             waiting = await asyncio.to_thread(desk.store.tail, after=figures.position, limit=1)
             oldest = waiting[0].time if waiting else None
         return Reading(datetime.now(UTC), figures, oldest)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
 
 
 @router.get(
