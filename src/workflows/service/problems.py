@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -96,16 +96,3 @@ def _methods_at(request: Request) -> list[str]:
 async def _failed(_: Request, error: Exception) -> Response:
     log.error("a request failed", reason=f"{type(error).__name__}: {error}")
     return problem(INTERNAL, "the service failed at this request; its log says why")
-
-
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "content": {CONTENT_TYPE: {}}, "description": title}
-    for status, title in {
-        400: "What was asked makes no sense",
-        404: "There is no such execution",
-        409: "The execution has moved on",
-        422: "The request makes no sense",
-        503: "The event store or Temporal cannot serve at this moment",
-    }.items()
-}
-"""What every route may answer with."""

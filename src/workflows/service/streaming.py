@@ -19,7 +19,6 @@ from projector.execution_status import ExecutionStatus
 from projector.streams import StatusChange, follow, follow_all
 from projector.views import change_view
 from workflows.service.desk import AtDesk, Desk
-from workflows.service.problems import RESPONSES
 from workflows.service.reading import Id
 
 PING_EVERY: Final = 15
@@ -27,7 +26,7 @@ PING_EVERY: Final = 15
 STALLED_AFTER: Final = 5.0
 """A client that takes nothing for so many seconds is cut off; it comes back with its last position."""
 
-router = APIRouter(prefix="/api", responses=RESPONSES)
+router = APIRouter(prefix="/api", tags=["streams"])
 
 After = Annotated[int | None, Query(ge=0, description="a position: only what came after that event")]
 LastEventId = Annotated[str | None, Header(description="the same, as a browser sends it when it comes back")]
