@@ -28,6 +28,9 @@ CONTENT_TYPE: Final = "application/problem+json"
 _RETRY_AFTER: Final = 1
 """Seconds after which it makes sense to ask again what could not be served for now."""
 
+_LONGEST: Final = 1000
+"""Characters of a detail. Our own sentences are shorter; what they quote may be not."""
+_MOST_ERRORS: Final = 20
 _METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 log = structlog.get_logger("service")
@@ -55,8 +58,16 @@ def problem(
     kind: Kind, detail: str, *, errors: list[str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer for one problem."""
+    detail = _clean(detail)
+    errors = [_clean(each) for each in errors[:_MOST_ERRORS]] if errors is not None else None
     said = Problem(type=kind.address, title=kind.title, status=kind.status, detail=detail, errors=errors)
     return JSONResponse(said.model_dump(exclude_none=True), kind.status, headers, media_type=CONTENT_TYPE)
+
+
+def _clean(text: str) -> str:
+    """What a request said may stand in it: nothing that UTF-8 cannot hold, and no more than a person reads."""
+    whole = text.encode("utf-8", "replace").decode()
+    return whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST]}…"
 
 
 async def _refused(_: Request, error: Exception) -> Response:
