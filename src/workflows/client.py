@@ -33,6 +33,8 @@ from runner.tracing import AGENT, EXECUTION, SESSION, tracing
 from workflows.settings import OrchestratorSettings
 
 WRITER: Final = "client"
+LONGEST_QUEUE: Final = 200
+"""The most characters of a task queue's name, here as in the settings."""
 _RPC_TIMEOUT: Final = timedelta(seconds=10)
 _FINAL: Final = (RPCStatusCode.INVALID_ARGUMENT,)
 """What Temporal answers to a start that it will never take."""
@@ -183,6 +185,8 @@ class ExecutionClient:
         split_agent(request.agent)
         if request.session_id is not None:
             _check_session(request.session_id)
+        if request.task_queue is not None:
+            _check_queue(request.task_queue)
         size = len(request.input.encode("utf-8", "replace"))
         if size > INPUT_LIMIT:
             raise InputRejected(
@@ -282,6 +286,13 @@ def _request_of(known: Landmarks, execution_id: str) -> ExecutionRequested:
 
 def _request_in(known: Landmarks) -> ExecutionRequested | None:
     return next((record.event for record in known.records if isinstance(record.event, ExecutionRequested)), None)
+
+
+def _check_queue(task_queue: str) -> None:
+    if not (1 <= len(task_queue) <= LONGEST_QUEUE and task_queue.isprintable()):
+        raise InputRejected(
+            f"{task_queue[:60]!r} is not a task queue: use 1 to {LONGEST_QUEUE} characters that can be printed"
+        )
 
 
 def _check_session(session_id: str) -> None:

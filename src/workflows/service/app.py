@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from workflows.service import access, acting, explaining, health, metrics, problems, reading, streaming
+from workflows.service.describing import describe
 from workflows.service.desk import Desk
 from workflows.service.safety import Guard, Rules
 from workflows.service.tickets import Tickets
@@ -25,6 +28,12 @@ def api(desk: Desk, tickets: Tickets) -> FastAPI:
     app.state.desk, app.state.tickets = desk, tickets
     app.state.metrics = metrics.ServiceMetrics(desk)
     problems.install(app)
+    app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
     for room in (health, metrics, explaining, access, reading, acting, streaming):
         app.include_router(room.router)
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    app.openapi_schema = describe(app)
+    return app.openapi_schema

@@ -21,13 +21,12 @@ from workflows.service.catching_up import AllExecutions, OneExecution
 from workflows.service.desk import AtDesk, Desk
 from workflows.service.feed import Listener
 from workflows.service.frames import Frame, beginning, end, joined, resync, snapshot_of_all, snapshot_of_one
-from workflows.service.problems import RESPONSES
 from workflows.service.reading import Id
 from workflows.service.stream_response import StreamResponse
 
 Chunks = AsyncGenerator[bytes, None]
 
-router = APIRouter(prefix="/api", responses=RESPONSES)
+router = APIRouter(prefix="/api", tags=["streams"])
 
 After = Annotated[int | None, Query(ge=0, le=2**62, description="a position: only what came after that event")]
 LastEventId = Annotated[str | None, Header(description="the same, as a browser sends it when it comes back")]
