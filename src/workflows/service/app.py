@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workflows.service import acting, health, problems, reading, streaming
+from workflows.service import acting, health, pages, problems, reading, streaming
 from workflows.service.desk import Desk
 from workflows.service.safety import Guard, Rules
 
@@ -22,6 +22,6 @@ def api(desk: Desk) -> FastAPI:
     app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, openapi_url="/openapi.json")
     app.state.desk = desk
     problems.install(app)
-    for room in (health, reading, acting, streaming):
+    for room in (health, reading, acting, streaming, pages):
         app.include_router(room.router)
     return app
