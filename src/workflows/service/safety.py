@@ -24,9 +24,8 @@ LARGEST_BODY: Final = 4 * 1024 * 1024
 LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-_OPEN: Final = frozenset(("/healthz", "/"))
-"""What may be asked without a token: what a load balancer needs, and the page, which holds no data."""
-_ASSETS: Final = "/assets/"
+_OPEN: Final = frozenset(("/healthz",))
+"""What a load balancer may ask without a token."""
 
 MISDIRECTED: Final = Kind("misdirected", "The request is meant for another host", 421)
 FOREIGN: Final = Kind("foreign-origin", "Another site may not do this", 403)
@@ -89,7 +88,7 @@ class Guard:
             return FOREIGN, "this was asked by a page of another site: open the service's own page"
         if int(headers.get("content-length", "0") or 0) > LARGEST_BODY:
             return TOO_LARGE, _TOO_LARGE
-        if self._rules.ask_for_tokens and path not in _OPEN and not path.startswith(_ASSETS):
+        if self._rules.ask_for_tokens and path not in _OPEN:
             return self._without_right(method, headers.get("authorization", ""))
         return None
 
