@@ -57,6 +57,11 @@ def list_executions(
         str | None, typer.Option(help="Only failures of this category, for instance runner_crashed.")
     ] = None,
     session: Annotated[str | None, typer.Option(help="Only this conversation.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent, as package.module:attribute.")] = None,
+    cause: Annotated[
+        str | None,
+        typer.Option(help="Only failures of this group, by its fingerprint.", metavar="FINGERPRINT"),
+    ] = None,
     since: Since = None,
     limit: Limit = 50,
     after: Annotated[str | None, typer.Option(help="A cursor: go on where the page before ended.")] = None,
@@ -74,6 +79,8 @@ def list_executions(
         code=code,
         category=category,
         session=session,
+        agent=agent,
+        cause=cause,
         finished_since=moment_of(since, datetime.now(UTC)) if since is not None else None,
         limit=limit,
         after=after,

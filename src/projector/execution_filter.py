@@ -16,7 +16,7 @@ MOST_ROWS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """Which executions to list. `after` is a cursor from an earlier page.
+    """Which executions to list. `after` is a cursor from an earlier page, `cause` the fingerprint of a failure group.
 
     `finished_since` and `finished_until` are aware times: only what ended then or later, and only what ended before.
     """
@@ -25,6 +25,8 @@ class ExecutionFilter:
     code: str | None = None
     category: str | None = None
     session: str | None = None
+    agent: str | None = None
+    cause: str | None = None
     finished_since: datetime | None = None
     finished_until: datetime | None = None
     limit: int = 50
@@ -38,6 +40,8 @@ class ExecutionFilter:
         code: str | None = None,
         category: str | None = None,
         session: str | None = None,
+        agent: str | None = None,
+        cause: str | None = None,
         finished_since: datetime | None = None,
         finished_until: datetime | None = None,
         limit: int = 50,
@@ -52,8 +56,11 @@ class ExecutionFilter:
             raise InputRejected(f"'{code}' is not a failure code: `execution-status codes` lists them")
         if category is not None and category not in categories:
             raise InputRejected(f"'{category}' is not a failure category: `execution-status codes` lists them")
-        if session is not None and not session.isprintable():
-            raise InputRejected(f"{session!r} cannot be a session")  # among others what the terminal sent is not UTF-8
+        for what, text in (("a session", session), ("an agent", agent)):
+            if text is not None and not text.isprintable():
+                raise InputRejected(f"{text!r} cannot be {what}")  # among others what the terminal sent is not UTF-8
+        if cause is not None and not re.fullmatch("[0-9a-f]{12}", cause):
+            raise InputRejected(f"{cause[:40]!r} is not a cause: take a group's fingerprint from `failures --json`")
         if finished_since and finished_until and finished_since >= finished_until:
             raise InputRejected("nothing can have ended in that time: give --since a moment before that of --until")
         check_limit(limit)
@@ -64,6 +71,8 @@ class ExecutionFilter:
             code=code.upper() if code else None,
             category=category,
             session=session,
+            agent=agent,
+            cause=cause,
             finished_since=finished_since,
             finished_until=finished_until,
             limit=limit,

@@ -15,7 +15,9 @@ _CONDITIONS: Final = {
     "phase": "phase = :phase",
     "code": "code = :code",
     "category": "category = :category",
+    "cause": "fingerprint = :cause",
     "session": "session_id = :session",
+    "agent": "agent = :agent",
     "since": "finished_at >= :since",
     "until": "finished_at < :until",
 }
@@ -37,7 +39,9 @@ def selection(chosen: ExecutionFilter) -> tuple[str, dict[str, Any]]:
         "phase": chosen.phase.value if chosen.phase else None,
         "code": chosen.code or _CODES.get(chosen.category or ""),
         "category": chosen.category,
+        "cause": chosen.cause,
         "session": chosen.session,
+        "agent": chosen.agent,
         "since": _column(chosen.finished_since),
         "until": _column(chosen.finished_until),
     }

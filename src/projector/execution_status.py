@@ -71,8 +71,8 @@ __all__ = [
     "fold",
 ]
 
-FOLD_VERSION: Final = 1
-"""Rises whenever the same history gives another status, or a status is stored in another form."""
+FOLD_VERSION: Final = 2
+"""Rises whenever the same history gives another status, or the query tables hold it in another form."""
 LAST_MESSAGES: Final = 5
 """How many of the last messages a status keeps."""
 MESSAGE_PREVIEW: Final = 500

@@ -129,6 +129,10 @@ def retry(
     category: Annotated[
         str | None, typer.Option(help="All that failed in this category, for instance runner_startup_failed.")
     ] = None,
+    cause: Annotated[
+        str | None,
+        typer.Option(help="All of this failure group, by its fingerprint.", metavar="FINGERPRINT"),
+    ] = None,
     session: Annotated[str | None, typer.Option(help="Of these, only this conversation.")] = None,
     since: Annotated[
         str | None,
@@ -153,6 +157,7 @@ def retry(
     group = Group(
         code=code,
         category=category,
+        cause=cause,
         session=session,
         since=since,
         until=until,

@@ -12,18 +12,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from projector.console import agrees, print_json, run, say
-from projector.errors import AlreadyRetried, InputRejected, StatusError
+from projector.errors import AlreadyRetried, InputRejected
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
 from projector.moments import moment_of
 from projector.query_commands import fresh_queries
 from projector.settings import StoreSettings
 from workflows.client import ExecutionClient, StartedExecution
-from workflows.recovery import retry_unnamed
+from workflows.failed_group import MEANWHILE, not_retried, retry_each
 
 COLUMNS = ("id", "age", "agent", "message")
 COULD_NOT_START = 4
@@ -35,6 +35,7 @@ class Group:
 
     code: str | None = None
     category: str | None = None
+    cause: str | None = None
     session: str | None = None
     since: str | None = None
     until: str | None = None
@@ -45,7 +46,7 @@ class Group:
     @property
     def is_named(self) -> bool:
         """Whether it says of which kind the failures are."""
-        return self.code is not None or self.category is not None
+        return (self.code, self.category, self.cause) != (None, None, None)
 
     def filter(self, now: datetime) -> ExecutionFilter:
         """What to ask the query tables for. Raises InputRejected for what makes no sense."""
@@ -53,6 +54,7 @@ class Group:
             phase=Phase.FAILED,
             code=self.code,
             category=self.category,
+            cause=self.cause,
             session=self.session,
             finished_since=moment_of(self.since, now) if self.since is not None else None,
             finished_until=moment_of(self.until, now) if self.until is not None else None,
@@ -63,7 +65,7 @@ class Group:
 def check_retry(execution_id: str | None, group: Group, *, again: bool = False) -> None:
     """Refuse to guess whether one execution is meant or a group. Raises InputRejected."""
     if execution_id is None and not group.is_named:
-        raise InputRejected("name what to retry: the id of one execution, or a group by --code or --category")
+        raise InputRejected("name what to retry: the id of one execution, or a group by --code, --category or --cause")
     if execution_id is not None and group != Group():
         raise InputRejected(
             f"'{execution_id}' is one execution, and the other options choose from a group: give the one or the others"
@@ -116,39 +118,24 @@ def retry_group(settings: StoreSettings, client: ExecutionClient, group: Group, 
 
 
 async def _find(settings: StoreSettings, chosen: ExecutionFilter, limit: int | None) -> list[ExecutionStatus]:
-    found: list[ExecutionStatus] = []
     async with fresh_queries(settings) as queries:
-        while True:
-            page = await queries.executions(chosen)
-            for listed in page.items:
-                status = await queries.execution(listed.execution_id)  # a row may be older than a retry
-                if status.retried_as is None:
-                    found.append(status)
-                if len(found) == limit:
-                    return found
-            if page.next_cursor is None:
-                return found
-            chosen = replace(chosen, after=page.next_cursor)
+        return await not_retried(queries, chosen, limit)
 
 
 async def _retry(client: ExecutionClient, found: Sequence[ExecutionStatus], *, as_json: bool) -> int:
-    await client.connect()  # without Temporal no start can succeed, and each would leave an execution that failed too
     retried, failed = 0, []
-    for status in found:
-        try:
-            started = await retry_unnamed(client, status.execution_id)
-        except StatusError as error:
-            failed.append(status.execution_id)
-            say(f"'{status.execution_id}' could not be retried: {error}")
-            continue
-        if started is None:
-            say(f"'{status.execution_id}' was retried by somebody else meanwhile")
-            continue
-        retried += 1
-        if as_json:
-            print_json({"execution_id": status.execution_id, "retried_as": started.execution_id})
+    async for one in retry_each(client, found):
+        if one.refusal is not None:
+            failed.append(one.execution_id)
+            say(f"'{one.execution_id}' could not be retried: {one.refusal}")
+        elif one.retried_as is None:
+            say(f"'{one.execution_id}' {MEANWHILE}")
         else:
-            print(f"{status.execution_id} → {started.execution_id}", flush=True)
+            retried += 1
+            if as_json:
+                print_json({"execution_id": one.execution_id, "retried_as": one.retried_as})
+            else:
+                print(f"{one.execution_id} → {one.retried_as}", flush=True)
     say(f"{retried} of {len(found)} retried" + (f"; could not be: {', '.join(failed)}" if failed else ""))
     return COULD_NOT_START if failed else 0
 

@@ -10,6 +10,7 @@ import pytest
 from projector.engines.ports import StoreEngine
 from projector.envelope import execution_stream
 from projector.errors import StoreError
+from projector.execution_filter import ExecutionFilter
 from projector.execution_status import FOLD_VERSION, Phase
 from projector.projecting.projection_runner import ProjectionRunner
 from projector.projecting.rebuild import OUTDATED, rebuild
@@ -17,7 +18,7 @@ from projector.projections.tables import QUERY_TABLES
 from projector.queries import Queries
 from projector.repository import WORTH_A_SNAPSHOT, ExecutionRepository
 from tests.fleet import set_sail
-from tests.histories import REMARK, REQUESTED, SURVEY, VOYAGE, news
+from tests.histories import AGENT, REMARK, REQUESTED, SURVEY, VOYAGE, news
 from tests.postgres import wait_for
 from tests.tables import Rows, change, folded, project, rows, statuses
 
@@ -100,6 +101,46 @@ def test_tables_with_other_columns_are_made_anew(fleet: StoreEngine) -> None:
     assert ProjectionRunner(fleet, fleet.database, renew=partial(rebuild, fleet)).catch_up() == fleet.head()
     assert rows(fleet) == truth
     change(fleet, "SELECT tool_in_flight FROM executions")  # it has its name again
+
+
+def as_before_causes(store: StoreEngine) -> None:
+    """Give the table of executions the columns of the first version, which could not be asked for a cause."""
+    for statement in (
+        "DROP INDEX executions_by_cause",
+        "DROP INDEX executions_by_agent",
+        "ALTER TABLE executions DROP COLUMN fingerprint",
+        "DELETE FROM tracking WHERE application_name = 'projector.fold'",
+    ):
+        change(store, statement)
+
+
+async def test_tables_without_causes_are_read_and_then_made_anew(fleet: StoreEngine) -> None:
+    truth = rows(fleet)
+    as_before_causes(fleet)
+    change(fleet, "INSERT INTO tracking VALUES ('projector.fold', 1)")
+    async with Queries(fleet.reader()) as queries:
+        (group, *_) = await queries.failure_groups()
+        by_cause = ExecutionFilter.parse(cause=group.fingerprint)
+        assert len((await queries.executions(ExecutionFilter(agent=AGENT))).items) == len(folded(fleet))
+        with pytest.raises(StoreError, match=r"another version \(.*\): `execution-status rebuild` makes them anew"):
+            await queries.executions(by_cause)
+        assert (await queries.execution(SURVEY)).phase is folded(fleet)[SURVEY].phase, "what was refused broke nothing"
+
+        ProjectionRunner(fleet, fleet.database, renew=partial(rebuild, fleet)).catch_up()
+        assert len((await queries.executions(by_cause)).items) == group.executions
+    assert rows(fleet) == truth
+
+
+async def test_tables_without_causes_that_hold_nothing_yet_are_made_anew(store: StoreEngine) -> None:
+    as_before_causes(store)
+    set_sail(store, times=1)
+    project(store)
+    assert rows(store)["parked"] == []
+    async with Queries(store.reader()) as queries:
+        (group, *_) = await queries.failure_groups()
+        page = await queries.executions(ExecutionFilter(cause=group.fingerprint))
+        assert len(page.items) == group.executions
+    assert rebuild(store, verify_only=True).differences == ()
 
 
 def test_to_verify_says_that_they_are_another_versions_and_leaves_them(fleet: StoreEngine) -> None:

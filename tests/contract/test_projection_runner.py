@@ -18,6 +18,7 @@ from projector.envelope import execution_stream, runner_stream
 from projector.errors import StoreUnavailable
 from projector.events import ConditionKind
 from projector.execution_status import Phase
+from projector.failures import fingerprint
 from projector.projecting.projection_runner import ProjectionRunner
 from projector.projecting.rebuild import rebuild
 from projector.projections import executions
@@ -97,6 +98,7 @@ def test_the_columns_say_what_people_filter_by(store: StoreEngine) -> None:
         "runner": ATTEMPT.runner_id,
         "code": "E401",
         "category": "agent_failed",
+        "fingerprint": fingerprint(status.failure),
         "message": status.failure.message,
         "tool_in_flight": "sound_depth",
         "condition": None,

@@ -15,6 +15,7 @@ from projector.errors import ExecutionNotFound, InputRejected, StoreError
 from projector.events import ExecutionRequested, RunnerReady, RunnerStarting, RunnerStopped
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
+from projector.failures import fingerprint
 from projector.projections.runners import RunnerState
 from projector.queries import Queries
 from tests.engines import Engine
@@ -47,6 +48,13 @@ async def queries(store: StoreEngine) -> AsyncIterator[Queries]:
         yield queries
 
 
+CAUSE = fingerprint(failed().failure)
+
+
+def failed_of(status: ExecutionStatus, cause: str) -> bool:
+    return status.failure is not None and fingerprint(status.failure) == cause
+
+
 async def listed(queries: Queries, **chosen: str | int | None) -> list[str]:
     """The ids that a filter lets through."""
     page = await queries.executions(ExecutionFilter.parse(**chosen))  # type: ignore[arg-type]
@@ -73,6 +81,11 @@ def newest_first(statuses: dict[str, ExecutionStatus], chosen: Callable[[Executi
         ({"session": "reefs"}, lambda status: status.session_id == "reefs"),
         ({"session": "REEFS"}, lambda status: False),
         ({"category": "agent_failed", "code": "E102"}, lambda status: False),
+        ({"agent": AGENT}, lambda status: True),
+        ({"agent": AGENT[:-1]}, lambda status: False),
+        ({"cause": CAUSE}, lambda status: failed_of(status, CAUSE)),
+        ({"cause": CAUSE, "phase": "FAILED", "code": "E401", "agent": AGENT}, lambda status: failed_of(status, CAUSE)),
+        ({"cause": "0" * 12}, lambda status: False),
         (
             {"category": "runner_unavailable", "phase": "FAILED"},
             lambda status: status.failure is not None and status.failure.code == "E102",
@@ -222,6 +235,11 @@ async def test_a_filter_that_looks_like_a_statement_is_only_a_text(
         ({"code": "E000"}, "'E000' is not a failure code: `execution-status codes` lists them"),
         ({"category": "bad_luck"}, "'bad_luck' is not a failure category"),
         ({"session": "\udcff"}, "cannot be a session"),
+        ({"agent": "harbour\0"}, "cannot be an agent"),
+        *(
+            ({"cause": text}, "is not a cause: take a group's fingerprint")
+            for text in ("", "x" * 12, "a" * 13, "A" * 12)
+        ),
         (
             {"finished_since": DAWN, "finished_until": DAWN},
             "nothing can have ended in that time: give --since a moment",

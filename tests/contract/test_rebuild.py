@@ -57,8 +57,8 @@ MEDDLING = {
     ),
     "an execution that never was": (
         "INSERT INTO executions SELECT 'the-flying-dutchman', phase, agent, task_queue, session_id, thread_id, "
-        "attempt, runner, code, category, message, tool_in_flight, condition, condition_reason, requested_at, "
-        "started_at, finished_at, first_position, version, position, status FROM executions LIMIT 1",
+        "attempt, runner, code, category, fingerprint, message, tool_in_flight, condition, condition_reason, "
+        "requested_at, started_at, finished_at, first_position, version, position, status FROM executions LIMIT 1",
         "executions: the-flying-dutchman",
     ),
     "a count that is one too high": (

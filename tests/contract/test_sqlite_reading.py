@@ -19,6 +19,7 @@ from projector.errors import StoreError
 from projector.execution_filter import ExecutionFilter
 from projector.execution_selection import selection
 from projector.execution_status import Phase
+from projector.failures import fingerprint
 from projector.projections import executions
 from tests.histories import DAWN, REQUESTED, SURVEY, VOYAGE, failed
 from tests.statuses import given_history
@@ -111,6 +112,7 @@ def steps_of(connection: sqlite3.Connection, chosen: ExecutionFilter) -> int:
     return steps
 
 
+CAUSE: Final = fingerprint(failed().failure)
 LATELY: Final = DAWN + timedelta(seconds=MANY - 50)
 
 
@@ -123,6 +125,9 @@ LATELY: Final = DAWN + timedelta(seconds=MANY - 50)
         (ExecutionFilter(code="E401"), "executions_by_code (code=? AND first_position<?)"),
         (ExecutionFilter(category="runner_lost"), "executions_by_code (code=? AND first_position<?)"),
         (ExecutionFilter(session="reef-7"), "executions_by_session (session_id=? AND first_position<?)"),
+        (ExecutionFilter(cause=CAUSE), "executions_by_cause (fingerprint=? AND first_position<?)"),
+        (ExecutionFilter(cause=CAUSE, code="E401", phase=Phase.FAILED), "executions_by_"),
+        (ExecutionFilter(agent="harbour:pilot"), "executions_by_agent (agent=? AND first_position<?)"),
         (ExecutionFilter(finished_since=LATELY), "executions_by_end (finished_at>?"),
         (ExecutionFilter(finished_since=LATELY, code="E401"), "executions_by_"),
         (ExecutionFilter(session="reef-7", phase=Phase.COMPLETED), "executions_by_"),

@@ -13,14 +13,17 @@ from tests.temporal.harness import Harness
 from workflows.service.desk import desk
 from workflows.service.safety import Rules
 from workflows.service.serving import serving
+from workflows.service.tickets import Tickets
 
 
 @asynccontextmanager
-async def asking(harness: Harness, rules: Rules | None = None) -> AsyncIterator[httpx2.AsyncClient]:
+async def asking(
+    harness: Harness, rules: Rules | None = None, tickets: Tickets | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a service that runs for the length of the block."""
     async with (
         desk(harness.settings, harness.store, hygiene_from_environment(), harness.executions) as made,
-        serving(made, port=0, rules=rules) as address,
+        serving(made, port=0, rules=rules, tickets=tickets) as address,
         httpx2.AsyncClient(base_url=address, timeout=20) as client,
     ):
         yield client

@@ -27,6 +27,7 @@ def wreck(
     *,
     code: Code = Code.RUNNER_UNAVAILABLE,
     ended: float = 1.0,
+    cause: str = "the harbour was closed",
     requested: ExecutionRequested | None = None,
 ) -> str:
     """Leave a failed execution in the store that ended so many minutes ago; run again, it completes."""
@@ -37,7 +38,7 @@ def wreck(
         task_queue=ship.settings.agent_queue,
         timeouts=TIMEOUTS,
     )
-    failure = build_failure(code, cause=Cause(type="Storm", message="the harbour was closed"), queue="survey")
+    failure = build_failure(code, cause=Cause(type="Storm", message=cause), queue="survey")
     ship.store.append(
         execution_stream(execution_id),
         [

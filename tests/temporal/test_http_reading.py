@@ -12,6 +12,7 @@ from projector.execution_status import ExecutionStatus
 from projector.views import event_view, status_view
 from tests.temporal.harness import Harness
 from tests.temporal.http_service import asking, assert_problem
+from workflows.service.problem_kinds import KINDS, explained
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,8 @@ REFUSED = [
     ("/api/executions?limit=501", 422, "malformed-request", "query.limit"),
     ("/api/executions?limit=many", 422, "malformed-request", "query.limit"),
     ("/api/failures?limit=-1", 422, "malformed-request", "query.limit"),
-    ("/nowhere", 404, "http", "nothing at this address"),
+    ("/nowhere", 404, "no-such-address", "/openapi.json"),
+    ("/problems/bad-luck", 404, "no-such-address", "none of the service's"),
 ]
 
 
@@ -138,9 +140,19 @@ async def test_what_makes_no_sense_is_a_problem(
 
 
 async def test_a_wrong_method_is_a_problem(service: httpx2.AsyncClient) -> None:
-    answer = await service.delete("/api/executions")
-    assert_problem(answer, 405, "http", "Method Not Allowed")
-    assert "GET" in answer.headers["allow"]
+    for method in ("DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"):
+        answer = await service.request(method, "/api/executions")
+        assert_problem(answer, 405, "method-not-allowed", "GET, POST")
+        assert answer.headers["allow"] == "GET, POST"
+    head = await service.head("/healthz")
+    assert (head.status_code, head.headers["allow"], head.content) == (405, "GET", b"")
+
+
+async def test_the_type_of_a_problem_can_be_opened(service: httpx2.AsyncClient) -> None:
+    kind = assert_problem(await service.get("/api/executions/absent-1"), 404, "execution-not-found")["type"]
+    answer = await service.get(kind)
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain")
+    assert answer.text == explained(KINDS["execution-not-found"])
 
 
 async def test_the_api_describes_itself(service: httpx2.AsyncClient) -> None:

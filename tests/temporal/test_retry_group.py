@@ -152,7 +152,7 @@ async def test_two_people_with_the_same_command_start_one_retry_each(ship: Harne
 
 
 USAGE: Final[tuple[tuple[list[str], str], ...]] = (
-    ([], "name what to retry: the id of one execution, or a group by --code or --category"),
+    ([], "name what to retry: the id of one execution, or a group by --code, --category or --cause"),
     (["--since", "1h"], "name what to retry"),
     (["adrift", "--code", "E101"], "'adrift' is one execution"),
     (["adrift", "--dry-run"], "give the one or the others"),

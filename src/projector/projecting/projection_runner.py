@@ -137,9 +137,19 @@ class ProjectionRunner:
         self._statuses.clear()
         if known.is_outdated:
             self._renew()
+        elif known.are_unmarked and self._shard is None and self._database is self._store.database:
+            self._make_anew()
+        if known.is_outdated or known.are_unmarked:
             with self._database.transaction(commit=False) as cursor:
                 known = self._tables.progress(cursor)
         self._known = known
+
+    def _make_anew(self) -> None:
+        """Make tables that hold nothing yet: an earlier version may have made them, with other columns."""
+        with self._database.transaction(commit=True) as cursor:
+            known = self._tables.progress(cursor)
+            if known.are_unmarked:
+                self._tables.make_anew(cursor)
 
     def _project(self, rows: Sequence[StoredRow], fold: Callable[[Cursor, Sequence[StoredRow]], Changes]) -> None:
         known, self._known = self._known, None

@@ -58,7 +58,7 @@ def rebuild(store: StoreEngine, *, verify_only: bool = False, processes: int | N
     """
     began = time.monotonic()
     if not verify_only:
-        store.database.create_tables(CREATE)  # should one have been dropped
+        _make_missing_tables(store)
     with store.beside() as beside:
         while True:
             basis = Basis.of(store)
@@ -70,6 +70,15 @@ def rebuild(store: StoreEngine, *, verify_only: bool = False, processes: int | N
             with suppress(ExecutionsTakenOut):
                 position, differences = _settle(beside, runner, basis, verify_only=verify_only)
                 return RebuildReport(position, time.monotonic() - began, differences)
+
+
+def _make_missing_tables(store: StoreEngine) -> None:
+    """Should one have been dropped. Those of another version may lack the columns of an index."""
+    store.database.create_tables([statement for statement in CREATE if "CREATE TABLE" in statement])
+    with store.database.transaction(commit=False) as cursor:
+        is_ours = QueryTables().progress(cursor).fold_version == FOLD_VERSION
+    if is_ours:
+        store.database.create_tables(CREATE)
 
 
 def _settle(

@@ -13,12 +13,11 @@ from typing import Final, NamedTuple, Self
 from projector.engines.ports import Beside, Cursor, StoreEngine
 from projector.envelope import ARCHIVE_LOG
 from projector.execution_status import FOLD_VERSION
-from projector.projections.tables import CREATE, QUERY_TABLES
+from projector.projections.tables import CREATE, DROP, QUERY_TABLES
 
 SELECT_ARCHIVES: Final = "SELECT COALESCE(MAX(originator_version), 0) FROM {a}.stored_events WHERE originator_id = ?"
 SELECT_BASIS: Final = "SELECT application_name, notification_id FROM tracking WHERE application_name LIKE 'basis %'"
 SET_BASIS: Final = "INSERT INTO tracking (application_name, notification_id) VALUES (?, ?)"
-DROP: Final = "DROP TABLE IF EXISTS {table}"
 
 
 class ExecutionsTakenOut(Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from projector.execution_status import ExecutionStatus
+from projector.failures import fingerprint
 from projector.projections.statements import upsert
 
 CREATE: Final = (
@@ -25,6 +26,7 @@ CREATE: Final = (
         runner TEXT,
         code TEXT,
         category TEXT,
+        fingerprint TEXT,
         message TEXT,
         tool_in_flight TEXT,
         condition TEXT,
@@ -41,6 +43,9 @@ CREATE: Final = (
     "CREATE INDEX IF NOT EXISTS executions_by_age ON executions (first_position)",
     "CREATE INDEX IF NOT EXISTS executions_by_phase ON executions (phase, first_position)",
     "CREATE INDEX IF NOT EXISTS executions_by_code ON executions (code, first_position) WHERE code IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS executions_by_cause ON executions (fingerprint, first_position) "
+    "WHERE fingerprint IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS executions_by_agent ON executions (agent, first_position)",
     "CREATE INDEX IF NOT EXISTS executions_by_session ON executions (session_id, first_position) "
     "WHERE session_id IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS executions_by_end ON executions (finished_at) WHERE finished_at IS NOT NULL",
@@ -57,6 +62,7 @@ COLUMNS: Final = (
     "runner",
     "code",
     "category",
+    "fingerprint",
     "message",
     "tool_in_flight",
     "condition",
@@ -97,6 +103,7 @@ def row(status: ExecutionStatus) -> tuple[Any, ...]:
         status.runner,
         failure.code if failure else None,
         failure.category if failure else None,
+        fingerprint(failure) if failure else None,
         failure.message if failure else None,
         in_flight.tool if in_flight else None,
         condition.kind.value if condition else None,

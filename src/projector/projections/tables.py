@@ -39,6 +39,7 @@ CREATE: Final = (
 """All tables, in the words that the engines share."""
 
 SELECT_PROGRESS: Final = "SELECT application_name, notification_id FROM tracking WHERE application_name IN (?, ?, ?)"
+DROP: Final = "DROP TABLE IF EXISTS {table}"
 SET_PROGRESS: Final = upsert("tracking", ("application_name",), ("application_name", "notification_id"))
 
 
@@ -53,6 +54,11 @@ class Progress(NamedTuple):
     def is_outdated(self) -> bool:
         """Whether another version of the fold made the rows."""
         return self.position > 0 and self.fold_version != FOLD_VERSION
+
+    @property
+    def are_unmarked(self) -> bool:
+        """Whether they hold nothing yet, so that nobody has noted who made them."""
+        return self.position == 0 and self.fold_version != FOLD_VERSION
 
 
 @dataclass(slots=True)
@@ -84,6 +90,14 @@ class QueryTables:
         if known.fold_version != FOLD_VERSION:
             cursor.execute(SET_PROGRESS, (FOLD, FOLD_VERSION))
         return Progress(position, known.rebuilds, FOLD_VERSION)
+
+    def make_anew(self, cursor: Cursor) -> None:
+        """Exchange tables that hold nothing for ones with the columns of this version."""
+        for table in QUERY_TABLES:
+            cursor.execute(DROP.format(table=table))
+        for statement in CREATE:
+            cursor.execute(statement)
+        cursor.execute(SET_PROGRESS, (FOLD, FOLD_VERSION))
 
     def status(self, cursor: Cursor, execution_id: str) -> ExecutionStatus | None:
         """The status that the table holds."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from projector.errors import AlreadyRetried
 from projector.events import Timeouts
+from projector.execution_filter import MOST_ROWS, ExecutionFilter
+from projector.execution_status import ExecutionStatus, Phase
 from workflows.client import ExecutionRequest, StartedExecution
+from workflows.failed_group import MEANWHILE, not_retried, retry_each
 from workflows.service.desk import AtDesk
 from workflows.service.problems import RESPONSES
 from workflows.service.reading import Id
 
 router = APIRouter(prefix="/api", responses=RESPONSES)
+
+
+Code = Annotated[str, Path(description="a failure code", max_length=8)]
+Fingerprint = Annotated[str, Path(description="the group's fingerprint, as /api/failures has it", max_length=40)]
 
 
 class StartRequest(BaseModel):
@@ -54,6 +64,50 @@ class RetryRequest(BaseModel):
     again: bool = Field(default=False, description="also when it was already retried: its agent may have done its work")
 
 
+class GroupRetryRequest(BaseModel):
+    """How to run a group again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(default=False, description="only say which those are")
+    limit: int | None = Field(
+        default=None, ge=1, le=MOST_ROWS, description=f"how many at most, the newest; {MOST_ROWS} when it is null"
+    )
+
+
+class Failed(BaseModel):
+    """An execution that failed and was not retried yet."""
+
+    execution_id: str
+    code: str
+    message: str
+    finished_at: datetime | None
+    retryable: bool = Field(description="whether it is safe: its agent had not begun")
+
+
+class RetriedAs(BaseModel):
+    """An execution that is run again, as another."""
+
+    execution_id: str
+    retried_as: str
+
+
+class NotRetried(BaseModel):
+    """An execution that could not be run again, and why."""
+
+    execution_id: str
+    detail: str
+
+
+class GroupRetried(BaseModel):
+    """What became of a group."""
+
+    found: list[Failed]
+    retried: list[RetriedAs] = Field(default_factory=list)
+    failed: list[NotRetried] = Field(default_factory=list)
+    more: bool = Field(description="whether there are others beyond the limit: ask again")
+
+
 @router.post("/executions", operation_id="startExecution", summary="Start an execution", status_code=201)
 async def start_execution(desk: AtDesk, asked: StartRequest) -> Started:
     """Stored first, then started."""
@@ -78,6 +132,40 @@ async def retry_execution(desk: AtDesk, execution_id: Id, asked: RetryRequest | 
     if status.retried_as and not (asked or RetryRequest()).again:
         raise AlreadyRetried(execution_id, status.retried_as)
     return _started(await desk.executions.retry(execution_id))
+
+
+@router.post(
+    "/failures/{code}/{fingerprint}/retry", operation_id="retryGroup", summary="Run the failures of one cause again"
+)
+async def retry_group(desk: AtDesk, code: Code, fingerprint: Fingerprint, asked: GroupRetryRequest) -> GroupRetried:
+    """Those that were not retried yet, newest first, 500 at most in one call; `more` says that some are left.
+
+    With `dry_run` they are only found. What cannot be started is told, and does not stop the others.
+    """
+    chosen = ExecutionFilter.parse(phase=Phase.FAILED, code=code, cause=fingerprint, limit=MOST_ROWS)
+    wanted = asked.limit or MOST_ROWS
+    found = await not_retried(desk.queries, chosen, wanted + 1)
+    done = GroupRetried(found=list(map(_failed, found[:wanted])), more=len(found) > wanted)
+    if asked.dry_run or not found:
+        return done
+    async for one in retry_each(desk.executions, found[:wanted]):
+        if one.retried_as is not None:
+            done.retried.append(RetriedAs(execution_id=one.execution_id, retried_as=one.retried_as))
+        else:
+            done.failed.append(NotRetried(execution_id=one.execution_id, detail=one.refusal or f"it {MEANWHILE}"))
+    return done
+
+
+def _failed(status: ExecutionStatus) -> Failed:
+    failure = status.failure
+    assert failure is not None, "the phase says so"
+    return Failed(
+        execution_id=status.execution_id,
+        code=failure.code,
+        message=failure.message,
+        finished_at=status.finished_at,
+        retryable=failure.retryable,
+    )
 
 
 def _started(started: StartedExecution) -> Started:

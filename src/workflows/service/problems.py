@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -11,20 +11,24 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
-from projector.errors import (
-    Conflict,
-    EngineUnreachable,
-    ExecutionNotFound,
-    InputRejected,
-    StatusError,
-    StoreError,
-    StoreUnavailable,
+from projector.errors import StatusError
+from workflows.service.problem_kinds import (
+    INTERNAL,
+    MALFORMED,
+    METHOD_NOT_ALLOWED,
+    NO_SUCH_ADDRESS,
+    Kind,
+    kind_of,
+    kind_of_status,
 )
 
 CONTENT_TYPE: Final = "application/problem+json"
 _RETRY_AFTER: Final = 1
 """Seconds after which it makes sense to ask again what could not be served for now."""
+
+_METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 log = structlog.get_logger("service")
 
@@ -39,29 +43,6 @@ class Problem(BaseModel):
     errors: list[str] | None = Field(default=None, description="what is wrong with each part of a malformed request")
 
 
-class Kind(NamedTuple):
-    """One kind of problem."""
-
-    name: str
-    title: str
-    status: int
-
-
-MALFORMED: Final = Kind("malformed-request", "The request makes no sense", 422)
-INTERNAL: Final = Kind("internal-error", "The service itself failed", 500)
-
-KINDS: Final[Sequence[tuple[type[StatusError], Kind]]] = (
-    (InputRejected, Kind("input-rejected", "What was asked makes no sense", 400)),
-    (ExecutionNotFound, Kind("execution-not-found", "There is no such execution", 404)),
-    (Conflict, Kind("conflict", "The execution has moved on", 409)),
-    (StoreUnavailable, Kind("store-unavailable", "The event store cannot serve at this moment", 503)),
-    (StoreError, Kind("store-error", "The event store cannot serve", 503)),
-    (EngineUnreachable, Kind("engine-unreachable", "Temporal cannot be reached", 503)),
-    (StatusError, Kind("refused", "The request was refused", 400)),
-)
-"""The first whose class it is says what an error is."""
-
-
 def install(app: FastAPI) -> None:
     """Have an application answer with problems, whatever goes wrong."""
     app.add_exception_handler(StatusError, _refused)
@@ -74,13 +55,8 @@ def problem(
     kind: Kind, detail: str, *, errors: list[str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer for one problem."""
-    said = Problem(type=f"/problems/{kind.name}", title=kind.title, status=kind.status, detail=detail, errors=errors)
+    said = Problem(type=kind.address, title=kind.title, status=kind.status, detail=detail, errors=errors)
     return JSONResponse(said.model_dump(exclude_none=True), kind.status, headers, media_type=CONTENT_TYPE)
-
-
-def kind_of(error: StatusError) -> Kind:
-    """What kind of problem a refusal is."""
-    return next(kind for refusal, kind in KINDS if isinstance(error, refusal))
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -97,15 +73,24 @@ async def _malformed(_: Request, error: Exception) -> Response:
     return problem(MALFORMED, wrong[0] if wrong else "it cannot be read", errors=wrong)
 
 
-async def _of_http(_: Request, error: Exception) -> Response:
+async def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kind = Kind("http", error.detail, error.status_code)
-    detail = (
-        "there is nothing at this address; /openapi.json says what there is"
-        if error.status_code == 404
-        else error.detail
-    )
+    kind = kind_of_status(error.status_code)
+    if kind is METHOD_NOT_ALLOWED:
+        allowed = ", ".join(_methods_at(request))
+        return problem(kind, f"this address takes {allowed}", headers={"Allow": allowed})
+    detail = f"{kind.means} {kind.remedy}" if kind is NO_SUCH_ADDRESS else str(error.detail)
     return problem(kind, detail, headers=error.headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Those that some route of an address takes; the framework itself names only the first one's."""
+
+    def is_taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(dict(scope))[0] is Match.FULL for route in request.app.routes)
+
+    return list(filter(is_taken, _METHODS))
 
 
 async def _failed(_: Request, error: Exception) -> Response:

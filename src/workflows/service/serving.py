@@ -16,6 +16,7 @@ from projector.errors import InputRejected
 from workflows.service.app import application
 from workflows.service.desk import Desk
 from workflows.service.safety import Rules
+from workflows.service.tickets import Tickets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
@@ -24,7 +25,9 @@ GRACE: Final = 2
 
 
 @asynccontextmanager
-async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None) -> AsyncIterator[str]:
+async def serving(
+    desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None, tickets: Tickets | None = None
+) -> AsyncIterator[str]:
     """Serve for the length of the block; gives the address. Port 0 takes any that is free.
 
     Raises InputRejected for an address that cannot be had, or that others than this machine could reach while `rules`
@@ -33,7 +36,11 @@ async def serving(desk: Desk, host: str = HOST, port: int = PORT, rules: Rules |
     rules = rules or Rules()
     with _bound(host, port, is_safe=rules.ask_for_tokens) as bound:
         config = uvicorn.Config(
-            application(desk, rules), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE
+            application(desk, rules, tickets),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config)
         running = asyncio.create_task(server.serve(sockets=[bound]))

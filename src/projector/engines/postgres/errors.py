@@ -25,6 +25,7 @@ _REMEDY: Final = "check that the server runs, can be reached there and has room 
 
 _MAY_HEAL: Final = ("08", "25P03", "25006", "40", "42P01", "53", "55", "57", "58", "72", "XX000")
 """SQLSTATEs, or their first two letters, of what another try may not meet again."""
+_NO_SUCH_COLUMN: Final = "42703"
 _DAMAGE: Final = ("XX001", "XX002")
 _REFUSALS: Final = ("28", "3D000", "3F000", "42501", "0LP01")
 """SQLSTATEs of what somebody must allow first."""
@@ -48,6 +49,11 @@ def translated(address: Address, error: psycopg.Error) -> StoreError | psycopg.E
     text = address.shown(error)
     for prefix in ("connection failed: ", "connection is bad: "):
         text = text.removeprefix(prefix)
+    if state == _NO_SUCH_COLUMN:
+        return StoreError(
+            f"the query tables of {address.place} were made by another version ({text}): `execution-status rebuild` "
+            "makes them anew"
+        )
     if state in _DAMAGE:
         return StoreDamaged(f"the event store {address.place} is damaged ({text}): restore it from a backup")
     if state is None:
