@@ -44,7 +44,7 @@ function show() {
   view.show(params);
   document.title = `${view.title} · execution-status`;
   refill(places, PLACES.map(([name, place, made]) =>
-    element("a", { href: address.link(place), "aria-current": made === wanted ? "page" : null, text: name })));
+    element("a", { href: address.link(place), "aria-current": made === wanted ? "page" : made === ListView && wanted === ExecutionView ? "true" : null, text: name })));
   leave.hidden = !api.needsToken || !api.token;
 }
 

@@ -25,7 +25,7 @@ export function put(node, text) {
 
 /** Replace what a node holds. */
 export function refill(node, ...children) {
-  node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.replaceChildren(...present(children));
 }
 
 /** A folded part whose content is made when it is first opened. */
@@ -54,6 +54,10 @@ function filled(node, properties, children) {
     else if (name === "data") Object.assign(node.dataset, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...present(children));
   return node;
+}
+
+function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined);
 }

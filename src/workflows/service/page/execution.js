@@ -35,7 +35,7 @@ export class ExecutionView {
     this.agent = element("p", { class: "muted" });
     this.acting = new Acting(context.api, () => this.#readNow());
     this.slider = new Slider(choose);
-    this.asOf = element("p", { class: "as-of", role: "status" });
+    this.asOf = element("p", { class: "as-of" });
     this.problem = element("div");
     this.verdict = new Verdict();
     this.facts = new Facts();
@@ -192,7 +192,8 @@ export class ExecutionView {
 
   #tell(version, last, event, isPast) {
     this.parts.classList.toggle("past", isPast);
-    this.asOf.hidden = !isPast;
-    if (isPast) refill(this.asOf, element("strong", { text: `As of event ${number(version)} of ${number(last)}` }), event ? `, ${clock(event.time)}` : "");
+    const where = `event ${number(version)} of ${number(last)}`;
+    refill(this.asOf, isPast ? element("strong", { text: `As of ${where}` }) : `As it is now: ${where}`,
+      event ? [element("span", { class: "as-of-type", text: event.type }), element("time", { class: "mono", datetime: event.time, title: event.time, text: clock(event.time) })] : null);
   }
 }

@@ -3,7 +3,7 @@
 import { link } from "./address.js";
 import { element, put, refill, said } from "./dom.js";
 import { clock, duration } from "./times.js";
-import { number } from "./words.js";
+import { number, plural } from "./words.js";
 
 const FACTS = [
   ["Agent", ({ agent }) => agent, "agent"],
@@ -16,7 +16,7 @@ const FACTS = [
   ["Started", ({ started_at: at }) => at && clock(at)],
   ["Ended", ({ finished_at: at }) => at && clock(at)],
   ["Took", ({ started_at: from, finished_at: to }) => from && to && duration(Date.parse(to) - Date.parse(from))],
-  ["Steps", ({ events_processed: steps, messages, tool_calls: calls }) => `${number(steps)} (${number(messages)} messages, ${number(calls)} tool calls)`],
+  ["Steps", ({ events_processed: steps, messages, tool_calls: calls }) => `${number(steps)} (${plural(messages, "message")}, ${plural(calls, "tool call")})`],
 ];
 
 export class Facts {

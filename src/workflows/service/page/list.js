@@ -23,6 +23,7 @@ export class ListView {
   #params = {};
   #stream = null;
   #turn = 0;
+  #from = null; // the position from which the stream tells
 
   constructor(context) {
     this.context = context;
@@ -53,10 +54,12 @@ export class ListView {
   #begin() {
     this.close();
     this.#forget();
+    this.#from = null;
     const { cause: _, after: __, ...streamed } = chosen(this.#params);
     if (this.#params.cause) streamed.phase = "FAILED";
     this.#stream = new Stream(this.context.api, "/api/stream", streamed, {
       open: (isResumed) => { if (!isResumed) this.#load(); },
+      snapshot: ({ position }) => { this.#from = position; },
       status: (change) => this.#take(change.status),
       anew: () => this.#begin(),
     }, (state) => this.context.connection.tell(state));
@@ -73,7 +76,7 @@ export class ListView {
   async #load() {
     const turn = this.#turn;
     try {
-      const page = await this.context.api.get("/api/executions", { ...chosen(this.#params), after: this.#params.after, limit: PAGE });
+      const page = await this.#page();
       if (turn !== this.#turn) return;
       this.#rows.clear();
       this.#order = [];
@@ -82,6 +85,7 @@ export class ListView {
       this.table.removeAttribute("aria-busy");
       this.#waiting.splice(0).forEach((status) => this.#take(status));
       refill(this.notice, this.#params.after ? older(this.#params) : null);
+      if (page.events_behind) this.#catchUp();
     } catch (error) {
       if (turn !== this.#turn) return;
       this.table.removeAttribute("aria-busy");
@@ -90,9 +94,33 @@ export class ListView {
     this.draw();
   }
 
+  /** The query tables may be behind the position from which the stream tells: read again when they have reached it. */
+  async #catchUp() {
+    const turn = this.#turn;
+    let reached = -1;
+    while (turn === this.#turn && reached < (this.#from ??= Infinity)) {
+      const ready = await this.context.api.get("/readyz").catch(() => null);
+      if (ready && this.#from === Infinity) this.#from = ready.events;
+      if (ready) reached = ready.events - ready.events_behind;
+      if (reached < this.#from) await new Promise((done) => setTimeout(done, 700));
+    }
+    const page = await this.#page().catch(() => null);
+    if (!page || turn !== this.#turn) return;
+    const told = [...this.#rows.values()].filter((row) => row.isTold).map((row) => row.status);
+    this.#rows.clear();
+    this.#order = [];
+    this.#add(page);
+    told.forEach((status) => this.#take(status));
+    this.draw();
+  }
+
+  #page(after = this.#params.after) {
+    return this.context.api.get("/api/executions", { ...chosen(this.#params), after, limit: PAGE });
+  }
+
   async #more() {
     const turn = this.#turn;
-    const page = await this.context.api.get("/api/executions", { ...chosen(this.#params), after: this.#next, limit: PAGE });
+    const page = await this.#page(this.#next);
     if (turn !== this.#turn) return;
     this.#most = Math.min(MOST, this.#order.length + PAGE);
     this.#add(page);
@@ -107,11 +135,11 @@ export class ListView {
 
   async #readAgain() {
     const turn = this.#turn;
-    const page = await this.context.api.get("/api/executions", { ...chosen(this.#params), limit: PAGE }).catch(() => null);
+    const page = await this.#page().catch(() => null);
     if (!page || turn !== this.#turn) return;
     page.items.forEach((status) => this.#set(status));
     this.draw();
-    if (page.events_behind) this.readAgain();
+    if (this.#params.cause && page.events_behind) this.readAgain();
   }
 
   /** One status from the stream. */
@@ -122,7 +150,7 @@ export class ListView {
     }
     const isKnown = this.#rows.has(status.execution_id);
     if (this.#params.cause && !isKnown) this.readAgain();
-    else if (this.#isWanted(status, isKnown)) this.#set(status);
+    else if (this.#isWanted(status, isKnown)) this.#set(status, true);
     else if (isKnown && !matches(status, this.#params)) this.#remove(status.execution_id);
     this.draw();
   }
@@ -135,13 +163,15 @@ export class ListView {
     return this.#next === null || !last || Number(status.cursor) > last.place;
   }
 
-  #set(status) {
+  #set(status, isTold = false) {
     const row = this.#rows.get(status.execution_id);
     if (row) {
       if (status.version < row.status.version) return; // the list may be behind what the stream said
       row.status = status;
+      row.isTold ||= isTold;
     } else {
       const made = new Row(status);
+      made.isTold = isTold;
       this.#rows.set(status.execution_id, made);
       let place = this.#order.length; // most come at one of the two ends
       if (this.#order.length && made.place > this.#rows.get(this.#order[0]).place) place = 0;

@@ -68,7 +68,7 @@ export class Picture {
     this.svg.setAttribute("aria-label", summary(spans, first, end));
     refill(this.svg, this.#axis(height), parts,
       spans.marks.filter((each) => each.kind === "end").map((each) => drawn("line", { class: `end phase-${each.phase}`, x1: this.#x(each.at), x2: this.#x(each.at), y1: 18, y2: height })),
-      cursor ? this.#cursor(Date.parse(cursor.time), height) : null);
+      cursor ? this.#cursor(Date.parse(cursor.time), height, cursor.version < this.#events.at(-1).version) : null);
     refill(this.words, inWords(spans, end));
   }
 
@@ -110,9 +110,10 @@ export class Picture {
     return ticks;
   }
 
-  #cursor(at, height) {
+  #cursor(at, height, isPast) {
     const x = this.#x(at);
-    return drawn("g", { class: "cursor" }, drawn("line", { x1: x, x2: x, y1: 14, y2: height }), drawn("path", { d: `M${x - 5} 12h10l-5 7z` }));
+    const rest = isPast ? drawn("rect", { class: "veil", x, y: 16, width: Math.max(0, this.scale.right + MARGIN - x), height: height - 16 }) : null;
+    return drawn("g", { class: "cursor" }, rest, drawn("line", { x1: x, x2: x, y1: 14, y2: height }), drawn("path", { d: `M${x - 5} 12h10l-5 7z` }));
   }
 
   #choose(event, choose) {

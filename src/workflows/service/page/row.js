@@ -19,6 +19,7 @@ export class Row {
 
   constructor(status) {
     this.status = status;
+    this.isTold = false; // by the stream, beside the list
     this.place = Number(status.cursor);
     this.phase = cell("phase");
     this.name = said(status.execution_id, { class: "id" });

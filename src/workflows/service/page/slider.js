@@ -2,7 +2,6 @@
 
 import { element, put } from "./dom.js";
 import { clock } from "./times.js";
-import { number } from "./words.js";
 
 export class Slider {
   #last = 1;
@@ -16,9 +15,8 @@ export class Slider {
     } });
     this.back = this.#button("‹", "One event back", -1);
     this.forth = this.#button("›", "One event on", +1);
-    this.where = element("p", { class: "where" });
     this.live = element("button", { type: "button", class: "go-live", on: { click: () => this.choose(null) } });
-    this.element = element("div", { class: "slider-bar" }, this.back, this.range, this.forth, this.where, this.live);
+    this.element = element("div", { class: "slider-bar" }, this.back, this.range, this.forth, this.live);
   }
 
   /** `at` is an event's version or null for the newest of `last`; `event` is that event when it is known. */
@@ -29,7 +27,6 @@ export class Slider {
     this.range.max = String(last);
     this.range.value = String(version);
     const type = event ? event.type : "";
-    put(this.where, `event ${number(version)} of ${number(last)}${type ? ` · ${type} · ${clock(event.time)}` : ""}`);
     this.range.setAttribute("aria-valuetext", `event ${version} of ${last}${type ? `, ${type}, ${clock(event.time)}` : ""}`);
     this.back.disabled = version <= 1;
     this.forth.disabled = at === null;

@@ -5,7 +5,7 @@ import { element, folded, refill, said, visible } from "./dom.js";
 import { longText } from "./long_text.js";
 import { progressWords } from "./row.js";
 import { ago } from "./times.js";
-import { asText, badge, isEnd, number, shape, spoken } from "./words.js";
+import { asText, badge, isEnd, plural, shape, spoken } from "./words.js";
 
 export class Verdict {
   #shown = "";
@@ -88,7 +88,7 @@ function asked({ input }) {
 
 function links(status) {
   const other = (words, id) => (id ? element("p", {}, words, element("a", { href: link({ execution: id }) }, said(id))) : null);
-  const late = status.late_events ? element("p", { class: "muted", text: `${number(status.late_events)} events came after the end; they changed nothing.` }) : null;
-  const unreadable = status.unreadable_events ? element("p", { class: "warning", text: `${number(status.unreadable_events)} events cannot be read by this version.` }) : null;
+  const late = status.late_events ? element("p", { class: "muted", text: `${plural(status.late_events, "event")} came after the end and changed nothing.` }) : null;
+  const unreadable = status.unreadable_events ? element("p", { class: "warning", text: `${plural(status.unreadable_events, "event")} cannot be read by this version.` }) : null;
   return element("div", { class: "links" }, other("Repeats ", status.retry_of), other("Repeated as ", status.retried_as), late, unreadable);
 }
