@@ -12,6 +12,7 @@
     │   └── StoreClosed          this program has closed it
     ├── EventFileError           a backup or an archive cannot be read or written    exit code 4
     ├── EngineUnreachable        Temporal cannot be reached or refuses               exit code 4
+    ├── TooManyStreams           as many clients listen as may                       exit code 4
     └── Conflict                 the history has moved on                            exit code 2
         ├── VersionConflict      the stream is not at the expected version
         ├── ExecutionExists      the id is taken
@@ -94,6 +95,19 @@ class EngineUnreachable(StatusError):
     """Temporal cannot be reached, or refuses."""
 
     exit_code = 4
+
+
+class TooManyStreams(StatusError):
+    """As many clients listen as may."""
+
+    exit_code = 4
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} live streams are open, and no more are allowed: come back in some seconds, or allow more with "
+            "EXECUTION_STATUS_SERVE_STREAMS"
+        )
+        self.most = most
 
 
 class Conflict(StatusError):

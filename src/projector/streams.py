@@ -31,10 +31,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """An event and the status after it."""
+    """An event and the status after it, and where it is known the one before it."""
 
     record: RecordedEvent
     status: ExecutionStatus
+    before: ExecutionStatus | None = None
 
 
 async def follow(
@@ -55,8 +56,8 @@ async def follow(
         while True:
             woken.forget()
             version = status.version if status else 0
-            records = await _patiently(store.read, stream, after=version, limit=PAGE)
-            if not records and (status is None or (was_full and not await _patiently(store.version, stream))):
+            records = await patiently(store.read, stream, after=version, limit=PAGE)
+            if not records and (status is None or (was_full and not await patiently(store.version, stream))):
                 raise ExecutionNotFound(execution_id)  # also when it was archived while it was read
             was_full = len(records) == PAGE
             for record in records:
@@ -77,39 +78,61 @@ async def follow_all(
     `poll_interval` is in seconds. Raises InputRejected for a position beyond the store's end.
     """
     if after is None:
-        position = await _patiently(store.head)
+        after = await patiently(store.head)
     else:
         await _check_cursor(store, after)
-        position = after
-    repository = ExecutionRepository(store)
-    statuses: OrderedDict[str, ExecutionStatus] = OrderedDict()
+    tail = StatusTail(store, after)
     with waking(store.bell) as woken:
         while True:
             woken.forget()
-            records = await _patiently(store.tail, after=position, limit=PAGE)
-            for record in records:
-                position = record.position
-                execution_id = execution_id_of(record.stream)
-                if execution_id is None:
-                    continue
-                before = statuses.get(execution_id) if record.version > 1 else None
-                if before is None and record.version > 1:
-                    before = await _patiently(repository.find, execution_id, record.version - 1)
-                    if before is None:  # archived since this page was read
-                        continue
-                status = statuses[execution_id] = evolve(before, record)
-                statuses.move_to_end(execution_id)
-                if len(statuses) > _STATUSES_AT_HAND:
-                    statuses.popitem(last=False)
-                yield StatusChange(record, status)
-            if not records:
+            changes = await patiently(tail.page)
+            for change in changes or ():
+                yield change
+            if changes is None:
                 await woken.wait(poll_interval)
+
+
+class StatusTail:
+    """Every execution's events from a position on, a page at a time, each with the status before and after it.
+
+    For one thread at a time. A page that could not be read may be asked for again.
+    """
+
+    def __init__(self, store: StoreEngine, position: int) -> None:
+        self._store = store
+        self._repository = ExecutionRepository(store)
+        self._statuses: OrderedDict[str, ExecutionStatus] = OrderedDict()
+        self.position = position
+        """The last one that was read."""
+
+    def page(self, limit: int = PAGE) -> list[StatusChange] | None:
+        """What follows, at most `limit` events; None when there is nothing yet. Raises StoreError."""
+        records = self._store.tail(after=self.position, limit=limit)
+        changes = [change for record in records if (change := self._change(record)) is not None]
+        if records:
+            self.position = records[-1].position
+        return changes if records else None
+
+    def _change(self, record: RecordedEvent) -> StatusChange | None:
+        execution_id = execution_id_of(record.stream)
+        if execution_id is None:
+            return None
+        before = self._statuses.get(execution_id) if record.version > 1 else None
+        if record.version > 1 and (before is None or before.version != record.version - 1):
+            before = self._repository.find(execution_id, record.version - 1)
+            if before is None:  # archived since this page was read
+                return None
+        status = self._statuses[execution_id] = evolve(before, record)
+        self._statuses.move_to_end(execution_id)
+        if len(self._statuses) > _STATUSES_AT_HAND:
+            self._statuses.popitem(last=False)
+        return StatusChange(record, status, before)
 
 
 async def _check_cursor(store: StoreEngine, after: int) -> None:
     if after < 0:
         raise InputRejected(f"{after} is not a position: positions begin at 1, and 0 means from the beginning")
-    head = await _patiently(store.head)
+    head = await patiently(store.head)
     if after > head:
         raise InputRejected(
             f"position {after} is beyond the end of this store, which is at {head}: "
@@ -117,7 +140,8 @@ async def _check_cursor(store: StoreEngine, after: int) -> None:
         )
 
 
-async def _patiently(read: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+async def patiently(read: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+    """Read in a thread, as often as it takes while the store cannot serve."""
     pause = 0.05
     while True:
         try:

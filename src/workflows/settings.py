@@ -46,6 +46,9 @@ class OrchestratorSettings(RunnerSettings):
     serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=8237, description="its port, 0 for any that is free"
     )
+    serve_streams: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=2000, description="how many live streams may be open at once; more are told to come back later"
+    )
     serve_token: SecretStr | None = Field(
         default=None, description="who sends it as `Authorization: Bearer …` may ask the service and act through it"
     )

@@ -18,12 +18,18 @@ from workflows.service.tickets import Tickets
 
 @asynccontextmanager
 async def asking(
-    harness: Harness, rules: Rules | None = None, tickets: Tickets | None = None
+    harness: Harness,
+    rules: Rules | None = None,
+    tickets: Tickets | None = None,
+    *,
+    port: int = 0,
+    **options: Any,
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of a service that runs for the length of the block."""
+    """A client of a service that runs for the length of the block; `options` are settings of its own."""
+    settings = harness.settings.model_copy(update=options)
     async with (
-        desk(harness.settings, harness.store, hygiene_from_environment(), harness.executions) as made,
-        serving(made, port=0, rules=rules, tickets=tickets) as address,
+        desk(settings, harness.store, hygiene_from_environment(), harness.executions) as made,
+        serving(made, port=port, rules=rules, tickets=tickets) as address,
         httpx2.AsyncClient(base_url=address, timeout=20) as client,
     ):
         yield client

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,6 +14,7 @@ from projector.engines.ports import StoreEngine
 from projector.opening import open_queries
 from projector.queries import Queries
 from workflows.client import ExecutionClient
+from workflows.service.feed import Feed
 from workflows.settings import OrchestratorSettings
 
 
@@ -26,8 +26,7 @@ class Desk:
     store: StoreEngine
     queries: Queries
     executions: ExecutionClient
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the service stops: streams end then."""
+    feed: Feed
 
 
 @asynccontextmanager
@@ -36,7 +35,8 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """A desk for the length of the block; its client connects to Temporal when first needed. Raises StoreError."""
     async with open_queries(settings) as queries:
-        yield Desk(settings, store, queries, executions or ExecutionClient(settings, store, hygiene))
+        feed = Feed(store, poll_interval=settings.poll_interval, most=settings.serve_streams)
+        yield Desk(settings, store, queries, executions or ExecutionClient(settings, store, hygiene), feed)
 
 
 def _desk_of(request: Request) -> Desk:

@@ -18,6 +18,7 @@ from projector.errors import (
     StatusError,
     StoreError,
     StoreUnavailable,
+    TooManyStreams,
 )
 
 
@@ -154,6 +155,13 @@ ENGINE_UNREACHABLE: Final = Kind(
     "See that Temporal runs and that TEMPORAL_ADDRESS is its address, and ask again.",
     Code.ENGINE_UNAVAILABLE,
 )
+TOO_MANY_STREAMS: Final = Kind(
+    "too-many-streams",
+    "Too many streams are open",
+    503,
+    "As many live streams are open as the service allows. All else is answered as ever.",
+    "Open the stream again after the seconds in `Retry-After`, or allow more with EXECUTION_STATUS_SERVE_STREAMS.",
+)
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
@@ -174,6 +182,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         STORE_UNAVAILABLE,
         STORE_ERROR,
         ENGINE_UNREACHABLE,
+        TOO_MANY_STREAMS,
     )
 }
 """All of them by name, by rising status."""
@@ -185,6 +194,7 @@ _OF_ERRORS: Final[Sequence[tuple[type[StatusError], Kind]]] = (
     (StoreUnavailable, STORE_UNAVAILABLE),
     (StoreError, STORE_ERROR),
     (EngineUnreachable, ENGINE_UNREACHABLE),
+    (TooManyStreams, TOO_MANY_STREAMS),
     (StatusError, REFUSED),
 )
 """The first whose class it is says what an error is."""

@@ -11,17 +11,23 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from projector.errors import InputRejected
 from workflows.service.app import application
 from workflows.service.desk import Desk
 from workflows.service.safety import Rules
+from workflows.service.stream_response import ABORT
 from workflows.service.tickets import Tickets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
 GRACE: Final = 2
 """How long requests may go on when the service stops, in seconds."""
+STREAM_GRACE: Final = 0.5
+"""How long clients of streams may take to learn of that, in seconds."""
+SEND_BUFFER: Final = 128 * 1024
+"""How much of what was sent the kernel keeps until a client has taken it, in bytes; Linux doubles it."""
 
 
 @asynccontextmanager
@@ -37,6 +43,7 @@ async def serving(
     with _bound(host, port, is_safe=rules.ask_for_tokens) as bound:
         config = uvicorn.Config(
             application(desk, rules, tickets),
+            http=_Connection,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -51,10 +58,19 @@ async def serving(
                 await running
             yield f"http://{host}:{bound.getsockname()[1]}"
         finally:
-            desk.closing.set()
+            await desk.feed.close(STREAM_GRACE)
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await running
+
+
+class _Connection(HttpToolsProtocol):
+    """Gives the application the means to end it without waiting for a client that takes nothing."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
 
 
 class _Server(uvicorn.Server):
@@ -76,8 +92,11 @@ def _bound(host: str, port: int, *, is_safe: bool) -> socket.socket:
             f"{host} can be reached from other machines: set a token, or choose a loopback address, such as {HOST}"
         )
     try:
-        return socket.create_server((host, port), reuse_port=False)
+        bound = socket.create_server((host, port), reuse_port=False)
     except OSError as error:
         raise InputRejected(
             f"the service cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; choose another --port"
         ) from error
+    # Each connection has it from here. The kernel would else keep megabytes for a client that takes nothing.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return bound
