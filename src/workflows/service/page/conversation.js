@@ -85,7 +85,7 @@ function line(event, kind, words) {
 }
 
 function call(event, slot) {
-  const text = asText(event.data.arguments);
+  const text = inLine(event.data.arguments) === "{}" ? "" : asText(event.data.arguments);
   return element("li", { class: "turn turn-tool" },
     head(event, element("span", { class: "role", text: "tool" }), said(event.data.tool, { class: "tool-name" })),
     text ? longText(text.length < 120 ? inLine(event.data.arguments) : text, { class: "mono" }) : null, cut(event), slot);

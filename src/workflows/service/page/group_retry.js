@@ -13,12 +13,12 @@ export async function retryGroup({ api }, group) {
   const close = ["Close", () => dialog.close()];
   dialog.wait("Looking what would be retried…");
   try {
-    const { found } = await api.post(path, { dry_run: true });
+    const { found, more } = await api.post(path, { dry_run: true });
     if (!found.length) {
       dialog.ask(element("p", { text: "Nothing is left to retry: each of them was retried already." }), [close]);
       return;
     }
-    dialog.ask(preview(found), [
+    dialog.ask(preview(found, more), [
       ["Cancel", () => dialog.close()],
       [`Retry ${plural(found.length, "execution")}`, () => retry(api, dialog, path, close), found.every(isSafe) ? "primary" : "danger"],
     ]);
@@ -41,7 +41,7 @@ function isSafe(each) {
   return each.retryable;
 }
 
-function preview(found) {
+function preview(found, more) {
   const begun = found.filter((each) => !isSafe(each)).length;
   return [
     begun ? element("p", { class: "warning", role: "alert", text:
@@ -51,6 +51,7 @@ function preview(found) {
       said(each.execution_id, { class: "id" }), isSafe(each) ? null : element("span", { class: "tag", text: "had begun" }),
       moment(each.finished_at, { precise: false }),
       said(each.message.slice(0, 200), { class: "muted clamped" })))),
+    more ? element("p", { class: "muted", text: "There are more of this cause than are retried at once: ask again afterwards." }) : null,
   ];
 }
 

@@ -62,7 +62,8 @@ export class Picture {
       if (found.length) lane(name, 1, (y) => parts.push(...found.map((each) => this.#mark(each, y + BAR / 2))));
     }
     const height = top + 2;
-    const cursor = this.#events.find((each) => each.version === this.#at);
+    const isNow = this.#isMoving && this.#at === this.#events.at(-1).version;
+    const cursor = isNow ? null : this.#events.find((each) => each.version === this.#at);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.setAttribute("height", height);
     this.svg.setAttribute("aria-label", summary(spans, first, end));
