@@ -64,4 +64,6 @@ async def is_verbose(task: AgentTask) -> AsyncIterator[Step]:
     yield Result("all said")
 
 
-SERVED = tuple(f"tests.temporal.page_agents:{each.__name__}" for each in (pumps, charts, runs_aground, parrots, is_verbose))
+SERVED = tuple(
+    f"tests.temporal.page_agents:{each.__name__}" for each in (pumps, charts, runs_aground, parrots, is_verbose)
+)

@@ -62,7 +62,8 @@ export class Api {
   async #ask(method, path, { body, signal }) {
     const headers = { Accept: "application/json" };
     if (body) headers["Content-Type"] = "application/json";
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    // Anything else cannot stand in a header, so it cannot be the right one.
+    if (/^[\x21-\x7e]+$/.test(this.token ?? "")) headers.Authorization = `Bearer ${this.token}`;
     const patience = AbortSignal.timeout(PATIENCE);
     let answer;
     let said;

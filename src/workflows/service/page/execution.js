@@ -175,6 +175,7 @@ export class ExecutionView {
     this.acting.show(live);
     const status = isPast ? this.#past : live;
     this.parts.classList.toggle("waiting", !status);
+    this.parts.setAttribute("aria-busy", String(!status));
     if (status) {
       this.verdict.show(status, isPast);
       this.facts.show(status);
