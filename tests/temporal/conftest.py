@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.engines import Engine, chosen
 from tests.surroundings import ours_alone
-from tests.temporal import agents
+from tests.temporal import agents, page_agents
+from tests.temporal.browsing import chromium, projecting
 from tests.temporal.harness import HEALTHY_QUEUE, Harness, installed
 from tests.temporal.secret_samples import LIGHTHOUSE_KEY
 
@@ -45,6 +47,22 @@ async def ship(bare: Harness) -> AsyncIterator[Harness]:
     """The installation with a healthy runner, which serves every test agent on the default queue."""
     async with bare.runner(*agents.SERVED, queue=HEALTHY_QUEUE, extra={"LIGHTHOUSE_API_KEY": LIGHTHOUSE_KEY}):
         yield bare
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A real browser; each test visits with a profile of its own."""
+    async with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def quay(bare: Harness) -> AsyncIterator[Harness]:
+    """A store of the page's own, with a projector and a runner of agents to look at."""
+    async with bare.beside("quay-side", lock_timeout=5.0, orchestrated=True) as harness:
+        with projecting(harness):
+            async with harness.runner(*page_agents.SERVED, queue=harness.settings.agent_queue):
+                yield harness
 
 
 @pytest.fixture

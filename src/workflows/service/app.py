@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workflows.service import access, acting, explaining, health, metrics, problems, reading, streaming
+from workflows.service import access, acting, explaining, health, metrics, pages, problems, reading, streaming
 from workflows.service.describing import describe
 from workflows.service.desk import Desk
 from workflows.service.safety import Guard, Rules
@@ -29,7 +29,7 @@ def api(desk: Desk, tickets: Tickets) -> FastAPI:
     app.state.metrics = metrics.ServiceMetrics(desk)
     problems.install(app)
     app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
-    for room in (health, metrics, explaining, access, reading, acting, streaming):
+    for room in (health, metrics, explaining, access, reading, acting, streaming, pages):
         app.include_router(room.router)
     return app
 
