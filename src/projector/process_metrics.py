@@ -51,8 +51,14 @@ class ProcessMetrics:
         )
 
     def watch_store(self, store: StoreEngine) -> None:
-        """Measure what this store is given from now on."""
-        store.on_append = self._on_append
+        """Measure what this store is given from now on, beside whoever does so already."""
+        before = store.on_append
+
+        def both(events: int, seconds: float) -> None:
+            before(events, seconds)  # type: ignore[misc]
+            self._on_append(events, seconds)
+
+        store.on_append = both if before is not None else self._on_append
 
     def watch_writer(self, writer: EventWriter) -> None:
         """Show what waits to be written by this writer."""
