@@ -46,6 +46,9 @@ class OrchestratorSettings(RunnerSettings):
     serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=8237, description="its port, 0 for any that is free"
     )
+    serve_request_timeout: Seconds = Field(
+        default=30.0, description="how long a request may take to arrive before its connection is closed, in seconds"
+    )
     serve_token: SecretStr | None = Field(
         default=None, description="who sends it as `Authorization: Bearer …` may ask the service and act through it"
     )

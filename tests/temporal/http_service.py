@@ -18,12 +18,12 @@ from workflows.service.tickets import Tickets
 
 @asynccontextmanager
 async def asking(
-    harness: Harness, rules: Rules | None = None, tickets: Tickets | None = None
+    harness: Harness, rules: Rules | None = None, tickets: Tickets | None = None, **options: Any
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a service that runs for the length of the block."""
     async with (
         desk(harness.settings, harness.store, hygiene_from_environment(), harness.executions) as made,
-        serving(made, port=0, rules=rules, tickets=tickets) as address,
+        serving(made, port=0, rules=rules, tickets=tickets, **options) as address,
         httpx2.AsyncClient(base_url=address, timeout=20) as client,
     ):
         yield client

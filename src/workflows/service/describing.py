@@ -142,6 +142,9 @@ def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> dict[int,
     takes_something = "parameters" in operation or "requestBody" in operation
     possible = {
         "input-rejected": takes_something and name != "explainProblem",
+        "unreadable-request": True,
+        "too-slow": True,
+        "head-too-large": True,
         "unauthorized": not is_open(path),
         "read-only": method != "GET" and name != "makeTicket",
         "foreign-origin": method != "GET",

@@ -14,32 +14,43 @@ import uvicorn
 
 from projector.errors import InputRejected
 from workflows.service.app import application
+from workflows.service.connections import Config
 from workflows.service.desk import Desk
 from workflows.service.safety import Rules
 from workflows.service.tickets import Tickets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
+REQUEST_WITHIN: Final = 30.0
+"""How long a request may take to arrive, in seconds."""
 GRACE: Final = 2
 """How long requests may go on when the service stops, in seconds."""
 
 
 @asynccontextmanager
 async def serving(
-    desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None, tickets: Tickets | None = None
+    desk: Desk,
+    host: str = HOST,
+    port: int = PORT,
+    rules: Rules | None = None,
+    tickets: Tickets | None = None,
+    *,
+    request_within: float = REQUEST_WITHIN,
 ) -> AsyncIterator[str]:
     """Serve for the length of the block; gives the address. Port 0 takes any that is free.
+
+    A request has `request_within` seconds to arrive whole.
 
     Raises InputRejected for an address that cannot be had, or that others than this machine could reach while `rules`
     ask for no token.
     """
     rules = rules or Rules()
     with listening(host, port, is_safe=rules.ask_for_tokens) as bound:
-        config = uvicorn.Config(
+        config = Config(
             application(desk, rules, tickets),
+            request_within=request_within,
             log_config=None,
             access_log=False,
-            lifespan="off",
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config)
