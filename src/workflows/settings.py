@@ -49,6 +49,9 @@ class OrchestratorSettings(RunnerSettings):
     serve_streams: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=2000, description="how many live streams may be open at once; more are told to come back later"
     )
+    serve_request_timeout: Seconds = Field(
+        default=30.0, description="how long a request may take to arrive before its connection is closed, in seconds"
+    )
     serve_token: SecretStr | None = Field(
         default=None, description="who sends it as `Authorization: Bearer …` may ask the service and act through it"
     )

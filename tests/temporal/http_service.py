@@ -29,7 +29,9 @@ async def asking(
     settings = harness.settings.model_copy(update=options)
     async with (
         desk(settings, harness.store, hygiene_from_environment(), harness.executions) as made,
-        serving(made, port=port, rules=rules, tickets=tickets) as address,
+        serving(
+            made, port=port, rules=rules, tickets=tickets, request_within=settings.serve_request_timeout
+        ) as address,
         httpx2.AsyncClient(base_url=address, timeout=20) as client,
     ):
         yield client

@@ -71,7 +71,9 @@ async def _serve(
         ports = [settings.serve_port] if "serve_port" in settings.model_fields_set else [settings.serve_port, 0]
         for port in ports:
             try:
-                async with serving(made, settings.serve_host, port, rules_of(settings)) as where:
+                async with serving(
+                    made, settings.serve_host, port, rules_of(settings), request_within=settings.serve_request_timeout
+                ) as where:
                     address.set_result(where)
                     await stop.wait()
                 return

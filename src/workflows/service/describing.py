@@ -11,6 +11,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from projector.catalogue import CATALOGUE, Code
+from projector.execution_status import Phase
 from projector.views import ChangeView
 from workflows.service.examples import ANSWERS, PROBLEM, REQUESTS, STREAM_OF_ALL, STREAM_OF_ONE
 from workflows.service.problem_kinds import KINDS
@@ -58,6 +60,16 @@ _PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "if-none-match": {"description": "the `ETag` of an answer: 304 when the execution is still as it was"},
 }
 """What is said of parameters where their routes say nothing, by name."""
+
+_SHAPES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "phase": {"type": "string", "enum": [phase.value for phase in Phase]},
+    "code": {"type": "string", "enum": [code.value for code in Code]},
+    "category": {"type": "string", "enum": [entry.category for entry in CATALOGUE.values()]},
+    "cause": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
+    "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
+    "execution_id": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,200}$"},
+}
+"""What parameters may be, which their routes leave to the words of a refusal."""
 
 _OF_ONE_EXECUTION: Final = "{execution_id}"
 _CONFLICTING: Final = frozenset(("startExecution", "cancelExecution", "retryExecution"))
@@ -115,6 +127,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     elif not is_open(path):
         operation["security"] = [{"token": []}]
     for parameter in operation.get("parameters", []):
+        parameter["schema"] = dict(_SHAPES.get(parameter["name"], parameter["schema"]))
         for word, text in _PARAMETERS.get(parameter["name"], {}).items():
             parameter.setdefault(word, text)
     if name in REQUESTS:
@@ -142,6 +155,9 @@ def _refusals(path: str, method: str, operation: Mapping[str, Any]) -> dict[int,
     takes_something = "parameters" in operation or "requestBody" in operation
     possible = {
         "input-rejected": takes_something and name != "explainProblem",
+        "unreadable-request": True,
+        "too-slow": True,
+        "head-too-large": True,
         "unauthorized": not is_open(path),
         "read-only": method != "GET" and name != "makeTicket",
         "foreign-origin": method != "GET",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from projector.catalogue import CATALOGUE, Code
@@ -33,6 +34,11 @@ class Kind(NamedTuple):
     code: Code | None = None
 
     @property
+    def phrase(self) -> bytes:
+        """The words of its status line."""
+        return HTTPStatus(self.status).phrase.encode()
+
+    @property
     def address(self) -> str:
         """Where it is explained, relative to the service."""
         return f"/problems/{self.name}"
@@ -52,6 +58,13 @@ REFUSED: Final = Kind(
     400,
     "Something speaks against it that no other kind of problem names.",
     "Read `detail`: it says what, and what to do.",
+)
+UNREADABLE: Final = Kind(
+    "unreadable-request",
+    "This is no HTTP request",
+    400,
+    "What was sent cannot be read as HTTP/1.1.",
+    "Use a client that speaks HTTP/1.1, without TLS unless a proxy before the service has it.",
 )
 UNAUTHORIZED: Final = Kind(
     "unauthorized",
@@ -97,6 +110,13 @@ METHOD_NOT_ALLOWED: Final = Kind(
     "There is something at the address, but not for this method.",
     "Use one of those in the answer's `Allow`.",
 )
+TOO_SLOW: Final = Kind(
+    "too-slow",
+    "The request did not arrive in time",
+    408,
+    "Some of the request came, and the rest did not. The connection was closed, and nothing was done.",
+    "Send it again. For slow lines there is EXECUTION_STATUS_SERVE_REQUEST_TIMEOUT.",
+)
 CONFLICT: Final = Kind(
     "conflict",
     "The execution has moved on",
@@ -125,6 +145,13 @@ MALFORMED: Final = Kind(
     422,
     "A parameter or the body has not the shape that `/openapi.json` describes, or the body is no JSON.",
     "Read `errors`, which names each place and what is wrong there.",
+)
+HEAD_TOO_LARGE: Final = Kind(
+    "head-too-large",
+    "The head of the request is too large",
+    431,
+    "The address and the headers have more bytes than the service reads.",
+    "Leave out cookies and headers that are meant for others, and ask with fewer parameters.",
 )
 INTERNAL: Final = Kind(
     "internal-error",
@@ -168,16 +195,19 @@ KINDS: Final[Mapping[str, Kind]] = {
     for kind in (
         INPUT_REJECTED,
         REFUSED,
+        UNREADABLE,
         UNAUTHORIZED,
         READ_ONLY,
         FOREIGN_ORIGIN,
         EXECUTION_NOT_FOUND,
         NO_SUCH_ADDRESS,
         METHOD_NOT_ALLOWED,
+        TOO_SLOW,
         CONFLICT,
         TOO_LARGE,
         MISDIRECTED,
         MALFORMED,
+        HEAD_TOO_LARGE,
         INTERNAL,
         STORE_UNAVAILABLE,
         STORE_ERROR,

@@ -25,7 +25,13 @@ async def serve_until_told(settings: OrchestratorSettings, say: Callable[[str], 
     try:
         async with (
             desk(settings, store, hygiene) as made,
-            serving(made, settings.serve_host, settings.serve_port, rules_of(settings)) as address,
+            serving(
+                made,
+                settings.serve_host,
+                settings.serve_port,
+                rules_of(settings),
+                request_within=settings.serve_request_timeout,
+            ) as address,
         ):
             say(f"serves {address} until it is told to stop; {address}/openapi.json says what can be asked")
             await stopping.wait()

@@ -11,17 +11,18 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from projector.errors import InputRejected
 from workflows.service.app import application
+from workflows.service.connections import Config
 from workflows.service.desk import Desk
 from workflows.service.safety import Rules
-from workflows.service.stream_response import ABORT
 from workflows.service.tickets import Tickets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
+REQUEST_WITHIN: Final = 30.0
+"""How long a request may take to arrive, in seconds."""
 GRACE: Final = 2
 """How long requests may go on when the service stops, in seconds."""
 STREAM_GRACE: Final = 0.5
@@ -32,21 +33,28 @@ SEND_BUFFER: Final = 128 * 1024
 
 @asynccontextmanager
 async def serving(
-    desk: Desk, host: str = HOST, port: int = PORT, rules: Rules | None = None, tickets: Tickets | None = None
+    desk: Desk,
+    host: str = HOST,
+    port: int = PORT,
+    rules: Rules | None = None,
+    tickets: Tickets | None = None,
+    *,
+    request_within: float = REQUEST_WITHIN,
 ) -> AsyncIterator[str]:
     """Serve for the length of the block; gives the address. Port 0 takes any that is free.
+
+    A request has `request_within` seconds to arrive whole.
 
     Raises InputRejected for an address that cannot be had, or that others than this machine could reach while `rules`
     ask for no token.
     """
     rules = rules or Rules()
     with listening(host, port, is_safe=rules.ask_for_tokens) as bound:
-        config = uvicorn.Config(
+        config = Config(
             application(desk, rules, tickets),
-            http=_Connection,
+            request_within=request_within,
             log_config=None,
             access_log=False,
-            lifespan="off",
             timeout_graceful_shutdown=GRACE,
         )
         server = _Server(config)
@@ -62,15 +70,6 @@ async def serving(
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await running
-
-
-class _Connection(HttpToolsProtocol):
-    """Gives the application the means to end it without waiting for a client that takes nothing."""
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
 
 
 class _Server(uvicorn.Server):

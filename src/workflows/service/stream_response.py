@@ -11,14 +11,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from workflows.service.connections import ABORT
 from workflows.service.feed import Feed, Listener
 
 PING_EVERY: Final = 15
 """Seconds after which a comment is sent, by which a proxy or a client sees that the stream lives."""
 STALLED_AFTER: Final = 5.0
 """A client that takes nothing for so many seconds is cut off; it comes back with its last position."""
-ABORT: Final = "execution_status.abort"
-"""The extension by which a connection can be ended at once: to close it waits for what the client does not take."""
 
 
 def _nothing() -> None:
