@@ -1,4 +1,7 @@
-"""A real browser that looks at the page of a service on a real socket."""
+"""A real browser that looks at the page of a service on a real socket.
+
+With EXECUTION_STATUS_SCREENSHOTS=docs/images the tests of the page leave pictures for `docs/page.md` there.
+"""
 
 from __future__ import annotations
 

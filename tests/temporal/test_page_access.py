@@ -77,6 +77,7 @@ async def test_a_token_that_is_no_longer_right_is_asked_for_again(
     browser: Browser, address: str, aground: ExecutionStatus
 ) -> None:
     async with visiting(browser, address) as page:
+        await expect(page.get_by_role("heading", name="A token is needed")).to_be_visible()
         await page.evaluate("sessionStorage.setItem('execution-status-token', 'yesterday’s')")
         await page.reload()
         await expect(page.get_by_role("alert")).to_contain_text("no longer accepted")

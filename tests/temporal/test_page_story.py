@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
@@ -12,6 +11,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from projector.execution_status import ExecutionStatus, Phase
 from tests.temporal.browsing import picture, row, served, visiting
 from tests.temporal.harness import Harness
+from tests.temporal.page_agents import ASKED, sign_for
 
 AGENTS = "tests.temporal.page_agents"
 
@@ -38,13 +38,12 @@ async def drag(page: Page, slider: Locator, part: float) -> None:
 
 
 async def test_an_execution_is_watched_from_request_to_verdict(
-    quay: Harness, browser: Browser, grounded: list[ExecutionStatus], tmp_path: Path
+    quay: Harness, browser: Browser, grounded: list[ExecutionStatus]
 ) -> None:
-    sign = tmp_path / "go"
     async with served(quay) as address, visiting(browser, address) as page:
         await expect(page.locator("#connection")).to_have_text("live")
         await page.evaluate("window.isSamePage = true")
-        execution_id = await quay.start(f"{AGENTS}:pumps", str(sign), queue="dry-dock", session_id="bilge")
+        execution_id = await quay.start(f"{AGENTS}:pumps", ASKED, queue="dry-dock", session_id="bilge")
         await expect(row(page, execution_id)).to_contain_text("Pending")
         await expect(row(page, execution_id)).to_contain_text("waiting for runner")
         async with quay.runner(f"{AGENTS}:pumps", queue="dry-dock"):
@@ -55,7 +54,7 @@ async def test_an_execution_is_watched_from_request_to_verdict(
             verdict = page.locator(".verdict")
             await expect(verdict).to_contain_text("Using bilge_pump")
             await picture(page, "page-in-progress")
-            sign.touch()
+            sign_for(quay.folder, execution_id).touch()
             await expect(verdict).to_contain_text("RuntimeError: the pump is clogged")
             await expect(verdict).to_contain_text("KeyError: 'gasket'")
             await expect(verdict).to_contain_text("What to do")
@@ -70,9 +69,9 @@ async def test_an_execution_is_watched_from_request_to_verdict(
         await expect(page.get_by_role("heading", name=execution_id)).to_be_visible()
 
 
-async def test_the_past_is_shown_by_pointer_and_by_keys(quay: Harness, browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "go").touch()
-    failed = await quay.run(f"{AGENTS}:pumps", str(tmp_path / "go"))
+async def test_the_past_is_shown_by_pointer_and_by_keys(quay: Harness, browser: Browser) -> None:
+    sign_for(quay.folder, "pumped-dry").touch()
+    failed = await quay.run(f"{AGENTS}:pumps", ASKED, execution_id="pumped-dry")
     last, verdict_at = failed.version, f"/?execution={failed.execution_id}"
     async with served(quay) as address, visiting(browser, address, verdict_at) as page:
         verdict, slider, as_of = page.locator(".verdict"), page.get_by_role("slider"), page.locator(".as-of")
@@ -129,14 +128,12 @@ async def test_the_list_is_filtered_by_what_stands_in_the_address(
         await expect(row(page, grounded[0].execution_id)).to_be_visible()
 
 
-async def test_an_execution_leaves_a_list_that_it_no_longer_fits(
-    quay: Harness, browser: Browser, tmp_path: Path
-) -> None:
+async def test_an_execution_leaves_a_list_that_it_no_longer_fits(quay: Harness, browser: Browser) -> None:
     async with served(quay) as address, visiting(browser, address, "/?phase=IN_PROGRESS&session=pumping") as page:
         await expect(page.locator("#connection")).to_have_text("live")
-        execution_id = await quay.start(f"{AGENTS}:pumps", str(tmp_path / "go"), session_id="pumping")
+        execution_id = await quay.start(f"{AGENTS}:pumps", ASKED, session_id="pumping")
         await expect(row(page, execution_id)).to_contain_text("bilge_pump")
-        (tmp_path / "go").touch()
+        sign_for(quay.folder, execution_id).touch()
         await expect(row(page, execution_id)).to_have_count(0)
 
 
@@ -172,8 +169,8 @@ async def test_a_group_of_failures_is_followed_and_run_again(
         await expect(group.locator(".cell-count")).to_have_text("6")
 
 
-async def test_one_is_cancelled_and_run_again(quay: Harness, browser: Browser, tmp_path: Path) -> None:
-    execution_id = await quay.start(f"{AGENTS}:pumps", str(tmp_path / "never"))
+async def test_one_is_cancelled_and_run_again(quay: Harness, browser: Browser) -> None:
+    execution_id = await quay.start(f"{AGENTS}:pumps", ASKED)
     await quay.until(execution_id, lambda change: change.status.phase is Phase.IN_PROGRESS)
     async with served(quay) as address, visiting(browser, address, f"/?execution={execution_id}") as page:
         await page.get_by_role("button", name="Cancel…").click()

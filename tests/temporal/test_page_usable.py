@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from importlib.resources import files
 
-import axe_playwright_python
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -13,7 +12,7 @@ from projector.execution_status import ExecutionStatus
 from tests.temporal.browsing import PHONE, is_within_the_viewport, picture, row, served, visiting
 from tests.temporal.harness import Harness
 
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
