@@ -19,6 +19,7 @@ MODULES: Final = (
     "waking",
     "waking_postgres",
     "following",
+    "broadcasting",
     "querying",
     "sharing",
     "memory",

@@ -99,6 +99,11 @@ class EventQueue:
         """Whether who posts should wait."""
         return self._held >= MOST_WAITING or self._held_bytes >= MOST_BYTES_WAITING
 
+    @property
+    def held(self) -> int:
+        """How many events wait or are being written."""
+        return self._held
+
     def ask(self, asked: Asked | Mark) -> None:
         """Add what is to be dealt with at once. Raises StoreUnavailable when the queue was closed."""
         with self._lock:

@@ -6,7 +6,7 @@ to append and through `asyncio.to_thread` to read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -60,6 +60,9 @@ class Appended:
 
 STORED_UNTOLD: Final = Appended(())
 """The answer to an append that nobody is told of."""
+
+OnAppend = Callable[[int, float], None]
+"""Told of each transaction that appended: of how many events, and how many seconds it took with all its waiting."""
 
 
 class EventStore(Protocol):

@@ -89,6 +89,11 @@ class EventWriter:
         """Whether there is room for an event more that nobody waits for."""
         return not self._queue.is_full
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait or are being written; an append that is waited for counts as one."""
+        return self._queue.held
+
     async def room(self) -> None:
         """Wait until there is room for more."""
         await self._queue.room()

@@ -52,7 +52,8 @@ class ConditionKind(StrEnum):
 class ExecutionRequested(Event):
     """Somebody asked for an agent to run.
 
-    `auto_retry` is 0 when it was asked for by hand, or which automatic retry in a row this is.
+    `auto_retry` is 0 when it was asked for by hand, or which automatic retry in a row this is. `trace_id` is that of
+    the OpenTelemetry trace in which its spans are, in hex, if there is one.
     """
 
     agent: str
@@ -62,6 +63,7 @@ class ExecutionRequested(Event):
     timeouts: Timeouts = Timeouts()
     retry_of: str | None = None
     auto_retry: int = 0
+    trace_id: str | None = None
 
 
 class CancellationRequested(Event):

@@ -14,6 +14,7 @@ late and change nothing else. The status is bounded, whatever the length of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, assert_never
@@ -84,9 +85,14 @@ STACK_PREVIEW: Final = 4000
 TOOLS_IN_FLIGHT: Final = 16
 """How many unanswered tool calls a status keeps; the oldest goes first."""
 
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
+
 
 class ExecutionStatus(Part):
-    """The aggregate. Every field is bounded; a failure is there if and only if the phase is FAILED."""
+    """The aggregate. Every field is bounded; a failure is there if and only if the phase is FAILED.
+
+    `before_end_at` is when its last event before the end was: from then on to `finished_at` its verdict took.
+    """
 
     execution_id: str
     phase: Phase = Phase.PENDING
@@ -98,6 +104,7 @@ class ExecutionStatus(Part):
     retry_of: str | None = None
     auto_retry: int = 0
     retried_as: str | None = None
+    trace_id: str | None = None
     run_id: str | None = None
     engine: str = ""
     attempt: int = 0
@@ -119,6 +126,7 @@ class ExecutionStatus(Part):
     requested_at: datetime | None = None
     started_at: datetime | None = None
     attempt_ended_at: datetime | None = None
+    before_end_at: datetime | None = None
     finished_at: datetime | None = None
     last_event: str = ""
     last_event_at: datetime | None = None
@@ -176,6 +184,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
                 "session_id": event.session_id,
                 "retry_of": event.retry_of,
                 "auto_retry": event.auto_retry,
+                "trace_id": event.trace_id if event.trace_id and _TRACE_ID.fullmatch(event.trace_id) else None,
                 "requested_at": status.requested_at or time,
             }
         case CancellationRequested():
@@ -264,7 +273,7 @@ def _changes(status: ExecutionStatus, recorded: RecordedEvent) -> dict[str, Any]
 def _ended(status: ExecutionStatus, phase: Phase, time: datetime) -> dict[str, Any]:
     # What kept it from moving no longer matters; that a part of its history could not be read still does.
     kept = tuple(held for held in status.conditions if held.kind is ConditionKind.DEGRADED and not held.observer)
-    return {"phase": phase, "finished_at": time, "conditions": kept}
+    return {"phase": phase, "finished_at": time, "before_end_at": status.last_event_at, "conditions": kept}
 
 
 def _observed(

@@ -8,6 +8,7 @@ how fresh.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Final
 
@@ -18,6 +19,7 @@ from projector.errors import ExecutionNotFound
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_selection import selection
 from projector.execution_status import FOLD_VERSION, ExecutionStatus, fold
+from projector.figures import Ending, Figures, read_endings, read_figures
 from projector.keeping.at_rest import LOOKED_AT, check_key
 from projector.projections import failure_groups
 from projector.projections import runners as runner_rows
@@ -168,6 +170,14 @@ class Queries:
             parked=tuple(row[0] for row in await self._reader.fetch(SELECT_PARKED_OPEN, {"end": END_EVENT_ID})),
             runners=tuple(runner_of(row[0]) for row in await self._reader.fetch(SELECT_RUNNERS)),
         )
+
+    async def figures(self) -> Figures:
+        """How many of what there are, as of the projector's position. Raises StoreUnavailable."""
+        return await read_figures(self._reader)
+
+    async def endings(self, since: datetime, after: int, limit: int) -> tuple[Ending, ...]:
+        """Executions that ended since a time and changed beyond a position, by position. Raises StoreUnavailable."""
+        return await read_endings(self._reader, since, after, limit)
 
     async def lag(self) -> Lag:
         """How far the query tables are behind the store. Raises StoreUnavailable."""

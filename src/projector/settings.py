@@ -70,6 +70,11 @@ class StoreSettings(BaseSettings):
     compress: bool = Field(
         default=False, description="whether events are stored compressed; may be turned on and off at any time"
     )
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=0,
+        description="the port on 127.0.0.1 at which `up`, `orchestrator`, `project` and a runner each show Prometheus "
+        "their own metrics, 0 for none; `serve` has `/metrics`",
+    )
 
     @field_validator("data_dir", mode="before")
     @classmethod

@@ -47,6 +47,7 @@ class StatusView(BaseModel):
     cancellation_requested: bool
     cancellation_reason: str = Field(description="why it was asked to stop, or was stopped")
     retry_of: str | None
+    trace_id: str | None = Field(description="the OpenTelemetry trace of its spans, null when it was not traced")
     auto_retry: int = Field(description="which automatic retry in a row this is, 0 when it was asked for by hand")
     retried_as: str | None = Field(description="the execution that repeats this one")
     requested_at: datetime | None

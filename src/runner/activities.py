@@ -51,7 +51,7 @@ class RunnerActivities:
                 thread_dir=self.threads_dir / request.thread_id,
                 attempt=activity.info().attempt,
             )
-            return await Attempt(self.tools, self._agent(request.agent), task).run()
+            return await Attempt(self.tools, self._agent(request.agent), task, request.agent).run()
         except (ApplicationError, asyncio.CancelledError):
             raise
         except Exception as error:  # ours, not the agent's: no thread can be started, say

@@ -30,6 +30,7 @@ from runner.emitter import Emitter
 from runner.lease import Claimant, Refusal, take_lease
 from runner.link import AttemptClosed, AttemptOpened, Link
 from runner.liveness import LivenessWatch
+from runner.tracing import AGENT, EXECUTION, SESSION, tracing
 
 LAST_WORDS_PATIENCE: Final = 10.0
 """How long Temporal's answer waits for a store that cannot serve, in seconds; the answer carries the reason too."""
@@ -58,10 +59,11 @@ class AttemptTools:
 class Attempt:
     """One attempt of one execution."""
 
-    def __init__(self, tools: AttemptTools, agent: Agent, task: AgentTask) -> None:
+    def __init__(self, tools: AttemptTools, agent: Agent, task: AgentTask, agent_name: str) -> None:
         self._tools = tools
         self._agent = agent
         self._task = task
+        self._about = {EXECUTION: task.execution_id, AGENT: agent_name, SESSION: task.session_id}
         self._is_paused = False
         self._emitter = Emitter(tools.writer, task.execution_id, runner_id=tools.runner_id, attempt=task.attempt)
 
@@ -86,7 +88,9 @@ class Attempt:
             if isinstance(refusal := claim.result(), Refusal):
                 log.warning("the agent is not run", execution_id=task.execution_id, reason=refusal.reason)
                 raise ApplicationError(refusal.reason, type=ATTEMPT_REFUSED, non_retryable=True)
-            return await self._run_agent()
+            with tracing().attempt(self._about) as watch:
+                self._emitter.watch = watch
+                return await self._run_agent()
         finally:
             link.say(AttemptClosed(task.execution_id, task.attempt))
 

@@ -24,6 +24,7 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 from temporalio.service import RPCError
 
 from projector.errors import EngineUnreachable
+from runner.tracing import tracing
 
 WORKER_HEARTBEAT: Final = timedelta(seconds=2)
 """How often Temporal hears of a worker of this process, which tells it who lives. The SDK's default: a minute."""
@@ -63,7 +64,13 @@ async def connect(data_dir: Path, *, timeout: float, identity: str) -> Client:
             config = ClientConfig.load_client_connect_config()
             address = config.setdefault("target_host", _left_address(data_dir) or DEFAULT_ADDRESS)
             client = await asyncio.wait_for(
-                Client.connect(**config, data_converter=pydantic_data_converter, identity=identity, runtime=_runtime()),
+                Client.connect(
+                    **config,
+                    data_converter=pydantic_data_converter,
+                    identity=identity,
+                    interceptors=tracing().interceptors,
+                    runtime=_runtime(),
+                ),
                 timeout=max(1.0, deadline - time.monotonic()),
             )
             await client.workflow_service.describe_namespace(

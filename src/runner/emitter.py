@@ -17,6 +17,7 @@ import asyncio
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -55,6 +56,9 @@ class Emitter:
 
     An event belongs to it once it was handed over: nothing in it may change any more.
     """
+
+    watch: Callable[[WritableEvent], None] | None = None
+    """Told of each event as it is handed over, on the thread that does; it must not raise."""
 
     def __init__(self, writer: EventWriter, execution_id: str, *, runner_id: str, attempt: int) -> None:
         self.execution_id = execution_id
@@ -137,6 +141,8 @@ class Emitter:
 
     def _new(self, event: WritableEvent) -> NewEvent:
         self._count += 1
+        if self.watch is not None:
+            self.watch(event)
         # The time comes first, in milliseconds or nearly so, because the store keeps ids in their order: what all
         # executions write at one time then lies close together. It is the rest that makes an id the only one.
         event_id = f"{time.time_ns() >> 20:012x}-{self._series}-{self._count:06d}"

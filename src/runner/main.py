@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ from projector.event_writer import EventWriter
 from projector.events import RunnerReady, RunnerStarting, RunnerStartupFailed, RunnerStopped, WritableEvent
 from projector.failures import ErrorReport
 from projector.logs import configure_logging
+from projector.metrics_server import serving_metrics
 from projector.opening import hygiene_from_environment, open_store
 from runner.agent import Agent
 from runner.errors.failure_report import report_failure
@@ -38,6 +39,7 @@ from runner.link import STOPPING, Link, StageReached
 from runner.settings import RunnerSettings
 from runner.startup import import_agent, likely_causes, startup_failure_block
 from runner.ties import Ties, new_mark, runner_id_of, stop_with
+from runner.tracing import traced
 
 HEARTBEAT_THROTTLE: Final = timedelta(seconds=1)
 """The SDK's own default holds heartbeats back for up to 0.8 of their timeout, and cancellations with them."""
@@ -118,6 +120,10 @@ class RunnerProcess:
         client = await connect(settings.data_dir, timeout=settings.connect_timeout, identity=f"runner:{self.runner_id}")
         self._reach("registering the activities")
         writer = EventWriter(store)
+        serving = ExitStack()
+        metrics = serving.enter_context(serving_metrics(settings.metrics_port, store))
+        if metrics is not None:
+            metrics.watch_writer(writer)
         liveness = LivenessWatch(self._link, stall_after=settings.stall_after, stacks_fd=self._ties.stacks)
         tools = AttemptTools(
             store=store,
@@ -160,6 +166,7 @@ class RunnerProcess:
             told.cancel()
             liveness.stop()
             await asyncio.to_thread(writer.close)
+            serving.close()
         with suppress(StoreError):
             await asyncio.to_thread(self.say, RunnerStopped(reason="told to stop"))
 
@@ -201,6 +208,10 @@ class RunnerProcess:
             print(f"this failure could not be stored either: {problem}", file=sys.stderr, flush=True)
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _failed(task_queue: str, agents: tuple[str, ...], stage: str, report: ErrorReport) -> RunnerStartupFailed:
     return RunnerStartupFailed(
         task_queue=task_queue, agents=agents, stage=stage, report=report, likely_causes=likely_causes(report)
@@ -231,7 +242,8 @@ def run_runner(
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    code = process.run()
+    with traced("runner", process.hygiene, _say):
+        code = process.run()
     if any(thread.name.startswith("agent-") for thread in threading.enumerate()):
         # An agent that blocks cannot be joined, and Python would wait for its helper threads for ever.
         sys.stdout.flush()

@@ -6,7 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,7 +55,8 @@ def up(
     for name in names:
         split_agent(name)
     _log(verbose)
-    run(run_up(settings, names, say))
+    with _traced("orchestrator"):
+        run(run_up(settings, names, say))
     return 0
 
 
@@ -92,7 +93,8 @@ def start(
     request = ExecutionRequest(agent=agent, input=read_input(input), execution_id=id, session_id=session)
     hygiene = hygiene_from_environment()
     event_store = open_store(settings, hygiene)
-    started = run(ExecutionClient(settings, event_store, hygiene).start(request))
+    with _traced("client"):
+        started = run(ExecutionClient(settings, event_store, hygiene).start(request))
     _warn_of_secrets(started)
     event_store.close()
     if not follow:
@@ -187,7 +189,8 @@ def orchestrator(
 
     settings = _settings(store=store, data_dir=data_dir)
     _log(verbose)
-    run(run_orchestrator(settings, say))
+    with _traced("orchestrator"):
+        run(run_orchestrator(settings, say))
     return 0
 
 
@@ -210,7 +213,8 @@ def serve(
             f"the service needs packages that are not installed ({error}): `pip install 'execution-status[server]'`"
         ) from error
     _log(verbose)
-    run(serve_until_told(settings, say))
+    with _traced("service"):
+        run(serve_until_told(settings, say))
     return 0
 
 
@@ -248,12 +252,13 @@ def demo(
     data_dir: Annotated[
         str | None, typer.Option(help="Keep the demonstration's data here; a temporary folder when absent.")
     ] = None,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the page open when all is shown, until Ctrl-C.")] = False,
 ) -> int:
     """Show each kind of failure, live, on a Temporal of its own."""
     from workflows.demonstration.demo import demonstrate
 
     _log(verbose=False)
-    return run(demonstrate(data_dir))
+    return run(demonstrate(data_dir, stay=stay))
 
 
 projector.cli.register(app)
@@ -280,9 +285,17 @@ def _client(settings: OrchestratorSettings) -> Iterator[ExecutionClient]:
     hygiene = hygiene_from_environment()
     event_store = open_existing_store(settings, hygiene)
     try:
-        yield ExecutionClient(settings, event_store, hygiene)
+        with _traced("client"):
+            yield ExecutionClient(settings, event_store, hygiene)
     finally:
         event_store.close()
+
+
+def _traced(role: str) -> AbstractContextManager[None]:
+    from projector.opening import hygiene_from_environment
+    from runner.tracing import traced
+
+    return traced(role, hygiene_from_environment(), say)
 
 
 def _warn_of_secrets(started: StartedExecution) -> None:

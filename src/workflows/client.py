@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -29,9 +29,12 @@ from projector.landmarks import Landmarks, landmarks
 from runner.connection import connect
 from runner.contracts import INPUT_LIMIT, WORKFLOW, ExecutionInput
 from runner.startup import split_agent
+from runner.tracing import AGENT, EXECUTION, SESSION, tracing
 from workflows.settings import OrchestratorSettings
 
 WRITER: Final = "client"
+LONGEST_QUEUE: Final = 200
+"""The most characters of a task queue's name, here as in the settings."""
 _RPC_TIMEOUT: Final = timedelta(seconds=10)
 _FINAL: Final = (RPCStatusCode.INVALID_ARGUMENT,)
 """What Temporal answers to a start that it will never take."""
@@ -85,8 +88,10 @@ class ExecutionClient:
         is taken, and EngineUnreachable when Temporal cannot be reached or refuses: the execution then exists and is
         FAILED E601.
         """
-        started, requested = await self._store_request(request)
-        await self._start_workflow(started.execution_id, requested)
+        request = _with_id(request)
+        with tracing().asking("start_execution", _about(request), apart=False):
+            started, requested = await self._store_request(request)
+            await self._start_workflow(started.execution_id, requested)
         return started
 
     async def cancel(self, execution_id: str, reason: str = "") -> None:
@@ -134,23 +139,26 @@ class ExecutionClient:
             task_queue=old.task_queue,
             timeouts=old.timeouts,
         )
-        requested: ExecutionRequested | None
-        try:
-            started, requested = await self._store_request(request)
-        except ExecutionExists:
-            status = await self.status(new_id) if new_id else None
-            if new_id is None or status is None or status.retry_of != execution_id:
-                raise
-            # Ours, from a call that broke off, or from another orchestrator's.
-            started = StartedExecution(new_id)
-            requested = None if status.phase.is_terminal else _request_in(await self._landmarks(new_id))
-        link = self._new(f"retried-{started.execution_id}", ExecutionRetried(retried_as=started.execution_id))
-        await asyncio.to_thread(self._store.append, execution_stream(execution_id), [link])
-        if requested is not None:
-            await self._start_workflow(
-                started.execution_id, requested, start_delay=start_delay, may_run_already=new_id is not None
-            )
-        return started
+        request = _with_id(request)
+        with tracing().asking("retry_execution", _about(request), apart=True):
+            requested: ExecutionRequested | None
+            try:
+                started, requested = await self._store_request(request)
+            except ExecutionExists:
+                status = await self.status(new_id) if new_id else None
+                if new_id is None or status is None or status.retry_of != execution_id:
+                    raise
+                # Ours, from a call that broke off, or from another orchestrator's.
+                started = StartedExecution(new_id)
+                requested = None if status.phase.is_terminal else _request_in(await self._landmarks(new_id))
+            link = self._new(f"retried-{started.execution_id}", ExecutionRetried(retried_as=started.execution_id))
+            await asyncio.to_thread(self._store.append, execution_stream(execution_id), [link])
+            if requested is not None:
+                with tracing().within(requested.trace_id):  # that of a call that broke off, perhaps
+                    await self._start_workflow(
+                        started.execution_id, requested, start_delay=start_delay, may_run_already=new_id is not None
+                    )
+            return started
 
     async def status(self, execution_id: str) -> ExecutionStatus | None:
         """The status as the store has it, None when there is no such execution. Raises InputRejected, StoreError."""
@@ -171,11 +179,14 @@ class ExecutionClient:
         return self._connection
 
     async def _store_request(self, request: ExecutionRequest) -> tuple[StartedExecution, ExecutionRequested]:
-        execution_id = request.execution_id or f"exec-{uuid.uuid4().hex[:12]}"
+        execution_id = request.execution_id
+        assert execution_id is not None, "whoever asks has given it one"
         stream = execution_stream(execution_id)
         split_agent(request.agent)
         if request.session_id is not None:
             _check_session(request.session_id)
+        if request.task_queue is not None:
+            _check_queue(request.task_queue)
         size = len(request.input.encode("utf-8", "replace"))
         if size > INPUT_LIMIT:
             raise InputRejected(
@@ -192,6 +203,7 @@ class ExecutionClient:
             timeouts=request.timeouts or self._settings.timeouts,
             retry_of=request.retry_of,
             auto_retry=request.auto_retry,
+            trace_id=tracing().trace_id,
         )
         new = self._new(uuid.uuid4().hex, requested)
         try:
@@ -241,12 +253,21 @@ class ExecutionClient:
             )
             end = self._new(END_EVENT_ID, ExecutionFailed(failure=failure))
             await asyncio.to_thread(self._store.append, execution_stream(execution_id), [end])
+            tracing().verdict(execution_id, ExecutionFailed(failure=failure))
             raise EngineUnreachable(
                 f"execution '{execution_id}' is FAILED {failure.code}: {failure.message}"
             ) from error
 
     def _new(self, event_id: str, event: WritableEvent) -> NewEvent:
         return NewEvent(id=event_id, time=datetime.now(UTC), writer=self._writer, event=event)
+
+
+def _with_id(request: ExecutionRequest) -> ExecutionRequest:
+    return request if request.execution_id else replace(request, execution_id=f"exec-{uuid.uuid4().hex[:12]}")
+
+
+def _about(request: ExecutionRequest) -> dict[str, str | None]:
+    return {EXECUTION: request.execution_id, AGENT: request.agent, SESSION: request.session_id}
 
 
 def _request_of(known: Landmarks, execution_id: str) -> ExecutionRequested:
@@ -265,6 +286,13 @@ def _request_of(known: Landmarks, execution_id: str) -> ExecutionRequested:
 
 def _request_in(known: Landmarks) -> ExecutionRequested | None:
     return next((record.event for record in known.records if isinstance(record.event, ExecutionRequested)), None)
+
+
+def _check_queue(task_queue: str) -> None:
+    if not (1 <= len(task_queue) <= LONGEST_QUEUE and task_queue.isprintable()):
+        raise InputRejected(
+            f"{task_queue[:60]!r} is not a task queue: use 1 to {LONGEST_QUEUE} characters that can be printed"
+        )
 
 
 def _check_session(session_id: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 from projector.engines.ports import StoreEngine
 from projector.event_writer import EventWriter
 from projector.live_statuses import LiveStatuses
+from projector.metrics_server import serving_metrics
 from projector.opening import hygiene_from_environment, open_store
 from runner.connection import connect, engine_of
 from workflows.background import Job, running_jobs
@@ -35,6 +36,9 @@ from workflows.recovery import retry_automatically
 from workflows.settings import OrchestratorSettings
 from workflows.verdict.gathering import Gathering
 
+if TYPE_CHECKING:
+    from projector.process_metrics import ProcessMetrics
+
 CACHED_WORKFLOWS: Final = 1000
 STICKY_FOR: Final = timedelta(seconds=2)
 """How long a workflow waits for the orchestrator that knows it before any other may go on with it: that one may be
@@ -43,11 +47,13 @@ dead. The SDK's own default of 10 s is a delay that every open execution would s
 
 @asynccontextmanager
 async def orchestrating(
-    client: Client, store: StoreEngine, *, settings: OrchestratorSettings
+    client: Client, store: StoreEngine, *, settings: OrchestratorSettings, metrics: ProcessMetrics | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run an orchestrator for the length of the block; the task that it yields ends only if the worker fails."""
     engine = await engine_of(client)
     writer = EventWriter(store)
+    if metrics is not None:
+        metrics.watch_writer(writer)
     statuses, queues, nudges = LiveStatuses(store), TaskQueues(client), Nudges(client)
     gathering = Gathering(store, queues, startup_grace=settings.startup_grace)
     executions = ExecutionClient(settings, store, hygiene_from_environment(), connection=client, writer=WRITER)
@@ -98,12 +104,13 @@ async def run_orchestrator(settings: OrchestratorSettings, say: Callable[[str], 
         client = await connect(
             settings.data_dir, timeout=settings.connect_timeout, identity=f"orchestrator:{os.getpid()}"
         )
-        async with orchestrating(client, store, settings=settings) as running:
-            say(f"orchestrator serves queue '{settings.orchestrator_queue}'")
-            told = asyncio.create_task(stopping.wait())
-            await asyncio.wait({told, running}, return_when=asyncio.FIRST_COMPLETED)
-            told.cancel()
-            if running.done():
-                await running
+        with serving_metrics(settings.metrics_port, store) as metrics:
+            async with orchestrating(client, store, settings=settings, metrics=metrics) as running:
+                say(f"orchestrator serves queue '{settings.orchestrator_queue}'")
+                told = asyncio.create_task(stopping.wait())
+                await asyncio.wait({told, running}, return_when=asyncio.FIRST_COMPLETED)
+                told.cancel()
+                if running.done():
+                    await running
     finally:
         store.close()

@@ -38,6 +38,7 @@ from projector.events import (
 from projector.execution_status import ExecutionStatus, Phase
 from projector.failures import Failure
 from projector.landmarks import Landmarks, landmarks
+from runner.tracing import tracing
 from workflows.contracts import (
     RECORD_OUTCOME,
     RECORD_START,
@@ -93,6 +94,7 @@ class Recording:
                 session_id=request.session_id,
                 task_queue=request.task_queue,
                 timeouts=request.timeouts,
+                trace_id=tracing().trace_id,
             )
             events.insert(0, ("requested", requested))
         looking = asyncio.create_task(self._first_look(request.task_queue))
@@ -131,7 +133,9 @@ class Recording:
             # A verdict that says that no agent began must not cross with one that begins.
             expect = ANY if evidence.began else exactly(status.version)
             with suppress(VersionConflict):
-                standing = await record_end(self.writer, record.execution_id, end_of(verdict), expect=expect)
+                standing = await record_end(
+                    self.writer, record.execution_id, end_of(verdict), expect=expect, trace_id=status.trace_id
+                )
                 return await self._concluded(record.execution_id, standing)
 
     async def _concluded(self, execution_id: str, standing: TerminalEvent) -> VerdictRecord:
@@ -177,14 +181,21 @@ async def record_end(
     *,
     expect: Expectation = ANY,
     writer_name: str = WRITER,
+    trace_id: str | None = None,
 ) -> TerminalEvent:
-    """Append an end and return the one that stands: the first to be written. Raises VersionConflict, StoreError."""
+    """Append an end and return the one that stands: the first to be written. Raises VersionConflict, StoreError.
+
+    `trace_id` is the execution's own: whoever writes its end may be outside of its trace.
+    """
     new = NewEvent(id=END_EVENT_ID, time=datetime.now(UTC), writer=writer_name, event=end)
     async with _in_time():
         appended = await writer.append(execution_stream(execution_id), [new], expect)
     standing = appended.records[0].event
     if not isinstance(standing, TerminalEvent):
         raise ExecutionEnded(execution_id, "ended in a way that this version cannot read")
+    if appended.is_new:
+        with tracing().within(trace_id):
+            tracing().verdict(execution_id, standing)
     return standing
 
 

@@ -19,6 +19,7 @@ from temporalio.client import Client
 from projector.engines.ports import StoreEngine
 from projector.errors import InputRejected
 from projector.keeping.at_rest import environment_for
+from projector.metrics_server import serving_metrics
 from projector.opening import hygiene_from_environment, lock_holder, open_store
 from projector.projecting.projection_runner import ProjectionRunner
 from projector.projecting.rebuild import rebuild
@@ -27,9 +28,11 @@ from runner.supervision.supervised_runner import RunnerPlan
 from runner.supervision.supervisor import Restarts, Supervisor
 from workflows.dev_server import dev_server
 from workflows.orchestrator import orchestrating
+from workflows.service.beside import service_beside
 from workflows.settings import OrchestratorSettings
 
 EXAMPLES: Final = ("examples.file_agent:agent",)
+NO_PAGE: Final = "none: `pip install 'execution-status[server]'` adds it"
 
 Say = Callable[[str], None]
 
@@ -61,6 +64,7 @@ async def installation(settings: OrchestratorSettings) -> AsyncIterator[Installa
         stack.enter_context(_only_one(settings.data_dir))
         store = await asyncio.to_thread(open_store, settings, hygiene_from_environment())
         stack.callback(store.close)
+        metrics = stack.enter_context(serving_metrics(settings.metrics_port, store))
         stack.enter_context(_projecting(store, settings.poll_interval))
         address = configured_address()
         if address is None:
@@ -73,7 +77,7 @@ async def installation(settings: OrchestratorSettings) -> AsyncIterator[Installa
         client = await connect(
             settings.data_dir, timeout=settings.connect_timeout, identity=f"orchestrator:{os.getpid()}"
         )
-        orchestrator = await stack.enter_async_context(orchestrating(client, store, settings=settings))
+        orchestrator = await stack.enter_async_context(orchestrating(client, store, settings=settings, metrics=metrics))
         yield Installation(settings, store, client, address, orchestrator)
 
 
@@ -82,11 +86,15 @@ async def up(settings: OrchestratorSettings, agents: Sequence[str], say: Say) ->
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with installation(settings) as running:
+    async with (
+        installation(settings) as running,
+        service_beside(settings, running.store, hygiene_from_environment()) as page,
+    ):
         runner = supervised(running, agents)
         keeping = asyncio.create_task(runner.run(Restarts.ALWAYS))
         say(f"Temporal     {running.address}")
         say(f"event store  {settings.store_address}")
+        say(f"page         {page or NO_PAGE}")
         say(f"runner       serves {', '.join(agents)} on queue '{settings.agent_queue}'")
         say(f"now: execution-status start --agent {agents[0]} --follow      (Ctrl-C here stops everything)")
         try:
@@ -121,6 +129,7 @@ def supervised(
             "EXECUTION_STATUS_AGENT_QUEUE": queue,
             "EXECUTION_STATUS_GRACE": str(settings.grace),
             "EXECUTION_STATUS_STALL_AFTER": str(settings.stall_after),
+            "EXECUTION_STATUS_METRICS_PORT": "0",  # this process has it
             "TEMPORAL_ADDRESS": running.address,
             **environment_for(settings),
             **(environment or {}),

@@ -6,6 +6,7 @@ The service is a process of its own, and in the end it has what it had in the be
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,8 @@ from tests.temporal.processes import Program, program, until
 CLIENTS, STALLED, DISCONNECTS, EVENTS = 180, 20, 500, 400
 SPEECH = MessageAppended(role="assistant", text="All hands look to the west. " * 70)
 MIB = 2**20
+KEPT = 2 * min(32, (os.cpu_count() or 1) + 4)
+"""Each thread of an event loop's pool may keep a connection to the store, which is two files."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +67,7 @@ async def test_nothing_is_lost_or_repeated_and_nothing_is_left(tmp_path: Path) -
         begun = store.head()
         async with served(tmp_path, place) as (running, address):
             process = psutil.Process(running.pid)
-            # A burst first: the threads that read the store keep their connections to it.
+            # A burst first, so that most of the threads that read the store have their connections to it.
             await asyncio.gather(*(Reader(address, "/api/stream", 0).read_up_to(begun) for _ in range(CLIENTS)))
             await until(lambda: len(process.net_connections("tcp")) == 1)
             files, memory = process.num_fds(), process.memory_info().rss
@@ -87,7 +90,7 @@ async def test_nothing_is_lost_or_repeated_and_nothing_is_left(tmp_path: Path) -
             for reader in readers:
                 assert reader.seen == list(range(begun + 1, last + 1)), f"after {reader.connections} connections"
             assert sum(reader.connections for reader in readers) > CLIENTS + DISCONNECTS / 2
-            await until(lambda: process.num_fds() <= files, within=30)
+            await until(lambda: process.num_fds() <= files + KEPT, within=30)
             assert process.memory_info().rss - memory < 60 * MIB
 
 

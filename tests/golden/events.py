@@ -70,6 +70,7 @@ _EVENTS: Final[tuple[WritableEvent, ...]] = (
         timeouts=Timeouts(schedule_to_start=5.5, heartbeat=3, start_to_close=60),
         retry_of="survey-in-the-storm",
         auto_retry=2,
+        trace_id="5994471abb01112afcc18159f6cc74b4",
         truncated=CUT,
     ),
     CancellationRequested(reason="fog", truncated=CUT),

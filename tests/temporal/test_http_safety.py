@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -13,7 +14,7 @@ from tests.temporal.harness import Harness, agent
 from tests.temporal.http_service import asking, assert_problem
 from workflows.service.desk import desk
 from workflows.service.safety import LARGEST_BODY, Rules
-from workflows.service.serving import serving
+from workflows.service.serving import listening, serving
 
 OPERATOR, READER = "open-sesame", "peep-hole"
 
@@ -120,6 +121,14 @@ async def test_an_address_that_others_reach_needs_a_token(ship: Harness, host: s
         with pytest.raises(InputRejected, match="can be reached from other machines: set a token"):
             async with serving(made, host, 0):
                 pytest.fail("it served")
+
+
+def test_answers_are_sent_at_once() -> None:
+    with listening("127.0.0.1", 0, is_safe=False) as here, socket.create_connection(here.getsockname()) as client:
+        accepted, _ = here.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert client
 
 
 async def test_a_port_that_is_taken_is_said_in_one_line(ship: Harness, service: httpx2.AsyncClient) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
@@ -33,6 +34,7 @@ class Lives:
     died: list[psutil.Process]
     shown: Ended
     ran_again: Ended
+    listed: list[str]
     runners: tuple[int, int]
     code: int
     stopped: list[psutil.Process]
@@ -58,6 +60,14 @@ async def _ready_runner(place: str, *, other_than: int = 0) -> int:
                     if runner.state is RunnerState.READY and runner.pid != other_than and psutil.pid_exists(runner.pid):
                         return runner.pid
             await asyncio.sleep(0.05)
+
+
+async def _listed(running: Program) -> list[str]:
+    """The executions that its service lists, the oldest first."""
+    address = running.said().partition("page         ")[2].split()[0]
+    async with httpx2.AsyncClient(base_url=address, timeout=20) as service:
+        answer = await service.get("/api/executions")
+    return [each["execution_id"] for each in reversed(answer.json()["items"])]
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +96,23 @@ async def _lived(folder: Path, here: dict[str, str], place: str) -> Lives:
         shown = await command("show", "before-the-crash", "--json", extra=here)
         after = await _ready_runner(place, other_than=before)
         ran_again = await command(*start, "after-the-crash", extra=here)
+        listed = await _listed(second)
         stopped = family(second.pid)
         second.process.send_signal(signal.SIGINT)
         code = await second.exits()
         said = second.said()
     left = {path.name for path in folder.iterdir()}
-    return Lives(refused, ran, died, shown, ran_again, (before, after), code, stopped, said, left)
+    return Lives(refused, ran, died, shown, ran_again, listed, (before, after), code, stopped, said, left)
 
 
 def test_commands_find_its_temporal_by_the_data_folder_alone(lives: Lives) -> None:
     for ended in (lives.ran, lives.ran_again):
         assert ended.code == 0, ended
         assert json.loads(ended.out.splitlines()[-1])["type"] == "ExecutionCompleted"
+
+
+def test_it_serves_the_page_beside_all_that(lives: Lives) -> None:
+    assert lives.listed == ["before-the-crash", "after-the-crash"]
 
 
 def test_a_second_one_on_the_same_data_folder_is_refused_in_one_line(lives: Lives) -> None:

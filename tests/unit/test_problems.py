@@ -58,7 +58,9 @@ def every_error() -> list[type[StatusError]]:
 def test_every_refusal_has_one(error: type[StatusError]) -> None:
     kind = kind_of(error.__new__(error))
     assert kind in KINDS.values()
-    assert (kind.status == 503) is issubclass(error, errors.StoreError | errors.EngineUnreachable)
+    assert (kind.status == 503) is issubclass(
+        error, errors.StoreError | errors.EngineUnreachable | errors.TooManyStreams
+    )
 
 
 def test_what_the_framework_refuses_has_one() -> None:

@@ -15,6 +15,7 @@ from projector.events import (
     ConditionKind,
     ConditionObserved,
     ExecutionCompleted,
+    ExecutionRequested,
     ExecutionRetried,
     RunnerExited,
     RunnerReady,
@@ -22,8 +23,9 @@ from projector.events import (
     RunnerStartupFailed,
     RunnerStopped,
 )
-from projector.execution_status import Condition, MessagePreview, Phase, Progress, ToolInFlight
+from projector.execution_status import Condition, MessagePreview, Phase, Progress, ToolInFlight, fold
 from projector.failures import ErrorReport
+from projector.views import status_view
 from tests.histories import (
     AGROUND,
     ATTEMPT,
@@ -39,6 +41,7 @@ from tests.histories import (
     STARTED,
     THREAD,
     failed,
+    recorded,
     verdict,
 )
 from tests.statuses import CANCELLED, UNREADABLE, at, changed_by
@@ -172,6 +175,7 @@ from tests.statuses import CANCELLED, UNREADABLE, at, changed_by
             {
                 "phase": Phase.COMPLETED,
                 "finished_at": at(4),
+                "before_end_at": at(3),
                 "output": {"shallowest": 7},
                 "in_flight_calls": (),
             },
@@ -183,6 +187,7 @@ from tests.statuses import CANCELLED, UNREADABLE, at, changed_by
             {
                 "phase": Phase.COMPLETED,
                 "finished_at": at(2),
+                "before_end_at": at(1),
                 "output": "7",
                 "recovered": "the runner stored the result before HEARTBEAT timeout",
             },
@@ -191,25 +196,41 @@ from tests.statuses import CANCELLED, UNREADABLE, at, changed_by
         pytest.param(
             failed(),
             [REQUESTED, ATTEMPT, SOUNDING],
-            {"phase": Phase.FAILED, "finished_at": at(4), "failure": verdict()},
+            {"phase": Phase.FAILED, "finished_at": at(4), "before_end_at": at(3), "failure": verdict()},
             id="the end: failed, and the tool in flight still says where",
         ),
         pytest.param(
             failed(),
             [REQUESTED, AWAITED],
-            {"phase": Phase.FAILED, "finished_at": at(3), "failure": verdict(), "conditions": ()},
+            {
+                "phase": Phase.FAILED,
+                "finished_at": at(3),
+                "before_end_at": at(2),
+                "failure": verdict(),
+                "conditions": (),
+            },
             id="the end: failed before it began, and it waits no longer",
         ),
         pytest.param(
             CANCELLED,
             [REQUESTED],
-            {"phase": Phase.CANCELLED, "finished_at": at(2), "cancellation_reason": CANCELLED.reason},
+            {
+                "phase": Phase.CANCELLED,
+                "finished_at": at(2),
+                "before_end_at": at(1),
+                "cancellation_reason": CANCELLED.reason,
+            },
             id="the end: cancelled while pending",
         ),
         pytest.param(
             CANCELLED,
             [REQUESTED, ATTEMPT],
-            {"phase": Phase.CANCELLED, "finished_at": at(3), "cancellation_reason": CANCELLED.reason},
+            {
+                "phase": Phase.CANCELLED,
+                "finished_at": at(3),
+                "before_end_at": at(2),
+                "cancellation_reason": CANCELLED.reason,
+            },
             id="the end: cancelled while in progress",
         ),
         pytest.param(
@@ -243,3 +264,21 @@ def test_one_more_event_changes_this_and_nothing_else(
     event: AnyEvent, past: Sequence[AnyEvent], changes: dict[str, Any]
 ) -> None:
     assert changed_by(event, *past) == changes
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ("5994471abb01112afcc18159f6cc74b4", "5994471abb01112afcc18159f6cc74b4"),
+        (None, None),
+        ("5994471ABB01112AFCC18159F6CC74B4", None),
+        ("<script>", None),
+        ("5" * 33, None),
+    ],
+)
+def test_a_status_has_the_trace_of_its_request_when_it_is_one(told: str | None, known: str | None) -> None:
+    requested = ExecutionRequested(agent="ship.surveyor:agent", task_queue="agent-runner", trace_id=told)
+    status = fold(None, [recorded(requested, version=1), recorded(failed(), version=2)])
+    assert status is not None
+    assert (status.phase, status.trace_id) == (Phase.FAILED, known)
+    assert status_view(status).trace_id == known

@@ -76,6 +76,7 @@ _NAMES: Final = frozenset(
         "task_queue",
         "retry_of",
         "retried_as",
+        "trace_id",
         "host",
         "version",
         "code",

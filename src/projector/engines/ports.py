@@ -14,7 +14,7 @@ from eventsourcing.persistence import ApplicationRecorder, Notification
 
 from projector.codec import EventMapper
 from projector.envelope import NewEvent
-from projector.event_store import EventStore
+from projector.event_store import EventStore, OnAppend
 from projector.keeping.event_line import FiledEvent
 from projector.stored_row import Shard, StoredRow
 
@@ -188,6 +188,9 @@ class Keeper(Protocol):
 
 class StoreEngine(EventStore, Protocol):
     """An event store with all that stands on it."""
+
+    on_append: OnAppend | None
+    """Called after each transaction that appended, on the thread that did; it must be quick and must not raise."""
 
     @property
     def mapper(self) -> EventMapper:

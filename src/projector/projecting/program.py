@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
+from projector.metrics_server import serving_metrics
 from projector.opening import open_store
 from projector.projecting.projection_runner import ProjectionRunner
 from projector.projecting.rebuild import rebuild
@@ -23,5 +24,6 @@ async def project_until_told(settings: StoreSettings, say: Callable[[str], None]
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     with closing(await asyncio.to_thread(open_store, settings)) as store:
         runner = ProjectionRunner(store, store.database, renew=partial(rebuild, store))
-        say(f"the projector follows {store.place}; Ctrl-C ends it")
-        await asyncio.to_thread(runner.run, stopping, poll_interval=settings.poll_interval)
+        with serving_metrics(settings.metrics_port, store):
+            say(f"the projector follows {store.place}; Ctrl-C ends it")
+            await asyncio.to_thread(runner.run, stopping, poll_interval=settings.poll_interval)

@@ -93,6 +93,7 @@ def card(status: ExecutionStatus) -> list[Field]:
         ("attempt", f"{status.attempt} on runner {status.runner}" if status.runner else ""),
         ("retry of", _repeats(status)),
         ("retried as", status.retried_as),
+        ("trace", status.trace_id),
         ("did", _counters(status)),
         ("messages", "\n".join(f"{message.role}: {message.text}" for message in status.last_messages)),
         ("requested", _when(status.requested_at)),

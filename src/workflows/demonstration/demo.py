@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,16 +33,20 @@ from workflows.demonstration.demo_scenarios import (
     VICTIM_QUEUE,
 )
 from workflows.demonstration.demonstration import Demonstration, Outcome, seconds_words
+from workflows.service.beside import service_beside
 from workflows.settings import OrchestratorSettings
-from workflows.up import installation
+from workflows.up import NO_PAGE, installation
 
 ENDS_WITHIN: Final = 90.0
 STARTUP_GRACE: Final = 1.0
 PIPE_WIDTH: Final = 120
 
 
-async def demonstrate(data_dir: str | None) -> int:
-    """Show every scenario; returns 0 if each came out as the catalogue says, else 1."""
+async def demonstrate(data_dir: str | None, *, stay: bool = False) -> int:
+    """Show every scenario; returns 0 if each came out as the catalogue says, else 1.
+
+    With `stay` the page and all that stands behind it stay, until SIGINT or SIGTERM.
+    """
     with tempfile.TemporaryDirectory(prefix="execution-status-demo-") as temporary:
         folder = Path(data_dir) if data_dir else Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,21 +59,28 @@ async def demonstrate(data_dir: str | None) -> int:
             startup_grace=STARTUP_GRACE,
             stall_after=1,
             reconcile_interval=1,
+            serve_port=0,
         )
         say("starting Temporal, the orchestrator, the projector and the runners …")
-        async with installation(settings) as running:
+        hygiene = hygiene_from_environment()
+        async with installation(settings) as running, service_beside(settings, running.store, hygiene) as page:
             runners = DemoRunners(running)
             async with runners.started(_orders(folder)):
+                say(f"page: {page or NO_PAGE}{_how_long(stay=stay) if page else ''}")
                 say(
                     f"timeouts are short here: heartbeat {TIMEOUTS.heartbeat:g} s (30 s by default), schedule-to-start "
                     f"3 to {TIMEOUTS.schedule_to_start:g} s (60 s), start-to-close 3 to {TIMEOUTS.start_to_close:g} s "
                     f"(10 min), startup grace {STARTUP_GRACE:g} s (5 s)\n"
                 )
-                client = ExecutionClient(settings, running.store, hygiene_from_environment())
+                client = ExecutionClient(settings, running.store, hygiene)
                 shown = Demonstration(running, client, runners, say, ends_within=ENDS_WITHIN)
                 outcomes = await asyncio.gather(*map(shown.show, SCENARIOS))
+                if stay:
+                    _print_table(outcomes)
+                    await _until_told(page)
                 say("\nstopping …\n")
-        _print_table(outcomes)
+        if not stay:
+            _print_table(outcomes)
         if data_dir:
             say(f"look at it again: execution-status list --data-dir {folder}")
     return 0 if all(outcome.is_right for outcome in outcomes) else 1
@@ -81,6 +93,18 @@ def forget_surroundings(folder: Path) -> None:
     nothing = folder / "no-settings.toml"
     nothing.touch()
     os.environ[PREFIX + "CONFIG"] = os.environ["TEMPORAL_CONFIG_FILE"] = str(nothing)
+
+
+def _how_long(*, stay: bool) -> str:
+    return " until Ctrl-C" if stay else " while this runs; --stay keeps it"
+
+
+async def _until_told(page: str | None) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    say(f"look around: {page}      (Ctrl-C here stops everything)" if page else "Ctrl-C stops everything")
+    await stopping.wait()
 
 
 def _orders(folder: Path) -> Sequence[RunnerOrder]:

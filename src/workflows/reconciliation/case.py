@@ -121,7 +121,12 @@ class Case:
             expect = ANY if evidence.began and not left else exactly(status.version)
             with suppress(VersionConflict):
                 standing = await record_end(
-                    self.tools.writer, self.execution_id, end_of(verdict), expect=expect, writer_name=WRITER
+                    self.tools.writer,
+                    self.execution_id,
+                    end_of(verdict),
+                    expect=expect,
+                    writer_name=WRITER,
+                    trace_id=status.trace_id,
                 )
                 self.written.append(self._as_written(standing))
                 return

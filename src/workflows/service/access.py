@@ -7,10 +7,9 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from workflows.service.problems import RESPONSES
 from workflows.service.tickets import Role, Tickets
 
-router = APIRouter(prefix="/api", responses=RESPONSES)
+router = APIRouter(prefix="/api", tags=["access"])
 
 
 class Access(BaseModel):

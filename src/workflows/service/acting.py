@@ -9,36 +9,42 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from projector.errors import AlreadyRetried
-from projector.events import Timeouts
 from projector.execution_filter import MOST_ROWS, ExecutionFilter
 from projector.execution_status import ExecutionStatus, Phase
+from projector.settings import Seconds
 from workflows.client import ExecutionRequest, StartedExecution
 from workflows.failed_group import MEANWHILE, not_retried, retry_each
 from workflows.service.desk import AtDesk
-from workflows.service.problems import RESPONSES
 from workflows.service.reading import Id
 
-router = APIRouter(prefix="/api", responses=RESPONSES)
+router = APIRouter(prefix="/api")
 
 
 Code = Annotated[str, Path(description="a failure code", max_length=8)]
 Fingerprint = Annotated[str, Path(description="the group's fingerprint, as /api/failures has it", max_length=40)]
 
 
+class Limits(BaseModel):
+    """How long an execution may take, in seconds; where a limit is absent, the service's settings say it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schedule_to_start: Seconds | None = Field(default=None, description="how long it may wait for a runner")
+    heartbeat: Seconds | None = Field(default=None, description="how long its runner may be silent")
+    start_to_close: Seconds | None = Field(default=None, description="how long the agent may run")
+
+
 class StartRequest(BaseModel):
     """What an agent is asked to do."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"agent": "examples.file_agent:agent", "input": "read the harbour log"}]},
-    )
+    model_config = ConfigDict(extra="forbid")
 
     agent: str = Field(description="the agent, as package.module:attribute")
     input: str = Field(default="", description="what it is asked")
     execution_id: str | None = Field(default=None, description="made when absent")
     session_id: str | None = Field(default=None, description="the conversation it belongs to")
     task_queue: str | None = Field(default=None, description="the runners' task queue")
-    timeouts: Timeouts | None = Field(default=None, description="limits in seconds")
+    timeouts: Limits | None = Field(default=None, description="limits in seconds")
 
 
 class Started(BaseModel):
@@ -108,15 +114,29 @@ class GroupRetried(BaseModel):
     more: bool = Field(description="whether there are others beyond the limit: ask again")
 
 
-@router.post("/executions", operation_id="startExecution", summary="Start an execution", status_code=201)
+@router.post(
+    "/executions", operation_id="startExecution", tags=["executions"], summary="Start an execution", status_code=201
+)
 async def start_execution(desk: AtDesk, asked: StartRequest) -> Started:
     """Stored first, then started."""
-    known = {name: getattr(asked, name) for name in StartRequest.model_fields if getattr(asked, name) is not None}
-    return _started(await desk.executions.start(ExecutionRequest(**known)))
+    limits = asked.timeouts.model_dump(exclude_none=True) if asked.timeouts else {}
+    request = ExecutionRequest(
+        agent=asked.agent,
+        input=asked.input,
+        execution_id=asked.execution_id,
+        session_id=asked.session_id,
+        task_queue=asked.task_queue,
+        timeouts=desk.settings.timeouts.model_copy(update=limits),
+    )
+    return _started(await desk.executions.start(request))
 
 
 @router.post(
-    "/executions/{execution_id}/cancel", operation_id="cancelExecution", summary="Ask one to stop", status_code=202
+    "/executions/{execution_id}/cancel",
+    operation_id="cancelExecution",
+    tags=["executions"],
+    summary="Ask one to stop",
+    status_code=202,
 )
 async def cancel_execution(desk: AtDesk, execution_id: Id, asked: CancelRequest | None = None) -> None:
     """It ends CANCELLED when its agent has stopped, or as it ends before."""
@@ -124,7 +144,11 @@ async def cancel_execution(desk: AtDesk, execution_id: Id, asked: CancelRequest 
 
 
 @router.post(
-    "/executions/{execution_id}/retry", operation_id="retryExecution", summary="Run one again", status_code=201
+    "/executions/{execution_id}/retry",
+    operation_id="retryExecution",
+    tags=["executions"],
+    summary="Run one again",
+    status_code=201,
 )
 async def retry_execution(desk: AtDesk, execution_id: Id, asked: RetryRequest | None = None) -> Started:
     """A new execution of the same agent, input and session, linked to the one that ended."""
@@ -135,7 +159,10 @@ async def retry_execution(desk: AtDesk, execution_id: Id, asked: RetryRequest | 
 
 
 @router.post(
-    "/failures/{code}/{fingerprint}/retry", operation_id="retryGroup", summary="Run the failures of one cause again"
+    "/failures/{code}/{fingerprint}/retry",
+    operation_id="retryGroup",
+    tags=["failures"],
+    summary="Run the failures of one cause again",
 )
 async def retry_group(desk: AtDesk, code: Code, fingerprint: Fingerprint, asked: GroupRetryRequest) -> GroupRetried:
     """Those that were not retried yet, newest first, 500 at most in one call; `more` says that some are left.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from workflows.service import access, acting, explaining, health, pages, problems, reading, streaming
+from workflows.service import access, acting, explaining, health, metrics, pages, problems, reading, streaming
+from workflows.service.describing import describe
 from workflows.service.desk import Desk
 from workflows.service.safety import Guard, Rules
 from workflows.service.tickets import Tickets
@@ -23,7 +26,14 @@ def api(desk: Desk, tickets: Tickets) -> FastAPI:
     """The routes, for whoever asks."""
     app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.desk, app.state.tickets = desk, tickets
+    app.state.metrics = metrics.ServiceMetrics(desk)
     problems.install(app)
-    for room in (health, explaining, access, reading, acting, streaming, pages):
+    app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
+    for room in (health, metrics, explaining, access, reading, acting, streaming, pages):
         app.include_router(room.router)
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    app.openapi_schema = describe(app)
+    return app.openapi_schema

@@ -15,6 +15,8 @@ from projector.opening import open_queries
 from projector.queries import Queries
 from workflows.client import ExecutionClient
 from workflows.service.feed import Feed
+from workflows.service.open_files import room_for
+from workflows.service.stream_gauges import StreamGauges
 from workflows.settings import OrchestratorSettings
 
 
@@ -27,6 +29,7 @@ class Desk:
     queries: Queries
     executions: ExecutionClient
     feed: Feed
+    streams: StreamGauges
 
 
 @asynccontextmanager
@@ -35,8 +38,10 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """A desk for the length of the block; its client connects to Temporal when first needed. Raises StoreError."""
     async with open_queries(settings) as queries:
-        feed = Feed(store, poll_interval=settings.poll_interval, most=settings.serve_streams)
-        yield Desk(settings, store, queries, executions or ExecutionClient(settings, store, hygiene), feed)
+        streams = StreamGauges()
+        most = room_for(settings.serve_streams)
+        feed = Feed(store, streams, poll_interval=settings.poll_interval, most=most)
+        yield Desk(settings, store, queries, executions or ExecutionClient(settings, store, hygiene), feed, streams)
 
 
 def _desk_of(request: Request) -> Desk:

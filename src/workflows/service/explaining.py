@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from workflows.service.problem_kinds import KINDS, explained
 
-router = APIRouter()
+router = APIRouter(tags=["service"])
 
 
 @router.get(

@@ -19,6 +19,7 @@ from projector.errors import TooManyStreams
 from projector.streams import StatusTail, patiently
 from projector.waking import waking
 from workflows.service.frames import Frame
+from workflows.service.stream_gauges import StreamGauges
 
 MOST_WAITING: Final = 256
 """How many events wait for one client at most; who has more to take reads them from the store."""
@@ -78,9 +79,10 @@ class Listener:
 class Feed:
     """The tail of one store, and those who listen. Reads nothing while nobody does. Belongs to one event loop."""
 
-    def __init__(self, store: StoreEngine, *, poll_interval: float, most: int) -> None:
+    def __init__(self, store: StoreEngine, gauges: StreamGauges, *, poll_interval: float, most: int) -> None:
         """`poll_interval` is in seconds; `most` is how many may listen."""
         self._store = store
+        self.gauges = gauges
         self._poll_interval = poll_interval
         self._most = most
         self._of_one: defaultdict[str, set[Listener]] = defaultdict(set)
@@ -91,8 +93,6 @@ class Feed:
         self._is_closed = False
         self.connections: set[Callable[[], None]] = set()
         """What breaks the connection of each open stream."""
-        self.dropped = 0
-        """How many clients were cut off because they took nothing."""
 
     @property
     def position(self) -> int:
@@ -107,6 +107,7 @@ class Feed:
     def check_room(self) -> None:
         """Raises TooManyStreams."""
         if self.clients >= self._most:
+            self.gauges.dropped("full")
             raise TooManyStreams(self._most)
 
     async def start(self) -> None:
@@ -123,13 +124,16 @@ class Feed:
         """Listen to one execution, or to those events of all that are wanted, for the length of the block."""
         listener = Listener(self._position, wants)
         among = self._of_all if execution_id is None else self._of_one[execution_id]
+        kind = "all" if execution_id is None else "execution"
         among.add(listener)
+        self.gauges.opened(kind)
         if self._reading is None or self._reading.done():
             listener.finish()
         try:
             yield listener
         finally:
             among.discard(listener)
+            self.gauges.closed(kind)
             if execution_id is not None and not among:
                 self._of_one.pop(execution_id, None)
             if not self.clients:

@@ -6,9 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from workflows.service.desk import AtDesk
-from workflows.service.problems import RESPONSES
 
-router = APIRouter(responses={503: RESPONSES[503]})
+router = APIRouter(tags=["service"])
 
 
 class Alive(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -28,6 +28,9 @@ CONTENT_TYPE: Final = "application/problem+json"
 _RETRY_AFTER: Final = 1
 """Seconds after which it makes sense to ask again what could not be served for now."""
 
+_LONGEST: Final = 1000
+"""Characters of a detail. Our own sentences are shorter; what they quote may be not."""
+_MOST_ERRORS: Final = 20
 _METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 log = structlog.get_logger("service")
@@ -55,8 +58,16 @@ def problem(
     kind: Kind, detail: str, *, errors: list[str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer for one problem."""
+    detail = _clean(detail)
+    errors = [_clean(each) for each in errors[:_MOST_ERRORS]] if errors is not None else None
     said = Problem(type=kind.address, title=kind.title, status=kind.status, detail=detail, errors=errors)
     return JSONResponse(said.model_dump(exclude_none=True), kind.status, headers, media_type=CONTENT_TYPE)
+
+
+def _clean(text: str) -> str:
+    """What a request said may stand in it: nothing that UTF-8 cannot hold, and no more than a person reads."""
+    whole = text.encode("utf-8", "replace").decode()
+    return whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST]}…"
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -96,16 +107,3 @@ def _methods_at(request: Request) -> list[str]:
 async def _failed(_: Request, error: Exception) -> Response:
     log.error("a request failed", reason=f"{type(error).__name__}: {error}")
     return problem(INTERNAL, "the service failed at this request; its log says why")
-
-
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "content": {CONTENT_TYPE: {}}, "description": title}
-    for status, title in {
-        400: "What was asked makes no sense",
-        404: "There is no such execution",
-        409: "The execution has moved on",
-        422: "The request makes no sense",
-        503: "The event store or Temporal cannot serve at this moment",
-    }.items()
-}
-"""What every route may answer with."""

@@ -21,9 +21,8 @@ from projector.projections.runners import Runner
 from projector.replay import history, replay
 from projector.views import EventView, StatusView, event_view, status_view
 from workflows.service.desk import AtDesk
-from workflows.service.problems import RESPONSES
 
-router = APIRouter(prefix="/api", responses=RESPONSES)
+router = APIRouter(prefix="/api")
 
 Id = Annotated[str, Path(description="the execution's id", max_length=200)]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="how many at most")]
@@ -55,7 +54,7 @@ class CodeView(BaseModel):
     retryable: bool
 
 
-@router.get("/executions", operation_id="listExecutions", summary="List executions, newest first")
+@router.get("/executions", operation_id="listExecutions", tags=["executions"], summary="List executions, newest first")
 async def list_executions(
     desk: AtDesk,
     phase: str | None = None,
@@ -90,6 +89,7 @@ async def list_executions(
 @router.get(
     "/executions/{execution_id}",
     operation_id="getExecution",
+    tags=["executions"],
     summary="One execution, as of now or as it was",
     responses={304: {"description": "It is still at the version of `If-None-Match`"}},
 )
@@ -114,7 +114,12 @@ async def get_execution(
     return status_view(status)
 
 
-@router.get("/executions/{execution_id}/events", operation_id="listEvents", summary="An execution's history, in order")
+@router.get(
+    "/executions/{execution_id}/events",
+    operation_id="listEvents",
+    tags=["executions"],
+    summary="An execution's history, in order",
+)
 async def list_events(
     desk: AtDesk,
     execution_id: Id,
@@ -132,19 +137,19 @@ async def list_events(
     return EventList(items=page, next=page[-1].version if len(events) > limit else None)
 
 
-@router.get("/failures", operation_id="listFailures", summary="Failures by cause, the latest first")
+@router.get("/failures", operation_id="listFailures", tags=["failures"], summary="Failures by cause, the latest first")
 async def list_failures(desk: AtDesk, limit: Limit = 50) -> list[FailureGroup]:
     """Failures of one code and one cause are one group."""
     return list(await desk.queries.failure_groups(limit))
 
 
-@router.get("/runners", operation_id="listRunners", summary="Runners and what they last said")
+@router.get("/runners", operation_id="listRunners", tags=["runners"], summary="Runners and what they last said")
 async def list_runners(desk: AtDesk, queue: str | None = None) -> list[Runner]:
     """Of one queue, or of all."""
     return list(await desk.queries.runners(queue))
 
 
-@router.get("/codes", operation_id="listCodes", summary="The failure catalogue")
+@router.get("/codes", operation_id="listCodes", tags=["failures"], summary="The failure catalogue")
 async def list_codes() -> list[CodeView]:
     """What each code means, and what to do."""
     return [CodeView(**entry._asdict()) for entry in CATALOGUE.values()]

@@ -60,6 +60,11 @@ class Rules:
         return self.operator is not None or self.reader is not None
 
 
+def is_open(path: str) -> bool:
+    """Whether everybody may ask for it."""
+    return path in _OPEN or path.startswith(_OPEN_BELOW)
+
+
 class Guard:
     """An ASGI application in front of another. Tells it, in the request's state, who asks."""
 
@@ -92,7 +97,7 @@ class Guard:
             return FOREIGN_ORIGIN, "this was asked by a page of another site: open the service's own page"
         if _length_of(headers) > LARGEST_BODY:
             return TOO_LARGE, _TOO_LARGE
-        if role is None and not (path in _OPEN or path.startswith(_OPEN_BELOW)):
+        if role is None and not is_open(path):
             if opens_with_ticket(method, path) and _ticket_of(scope) is not None:
                 return (
                     UNAUTHORIZED,

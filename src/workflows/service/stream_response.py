@@ -47,7 +47,7 @@ class StreamResponse(EventSourceResponse):
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            self._feed.dropped += 1
+            self._feed.gauges.dropped("stalled")
             log.info("a client takes nothing and is cut off", seconds=STALLED_AFTER)
             abort()
             await asyncio.sleep(0)  # the server learns of it before it asks why the answer has no end

@@ -21,13 +21,12 @@ from workflows.service.catching_up import AllExecutions, OneExecution
 from workflows.service.desk import AtDesk, Desk
 from workflows.service.feed import Listener
 from workflows.service.frames import Frame, beginning, end, joined, resync, snapshot_of_all, snapshot_of_one
-from workflows.service.problems import RESPONSES
 from workflows.service.reading import Id
 from workflows.service.stream_response import StreamResponse
 
 Chunks = AsyncGenerator[bytes, None]
 
-router = APIRouter(prefix="/api", responses=RESPONSES)
+router = APIRouter(prefix="/api", tags=["streams"])
 
 After = Annotated[int | None, Query(ge=0, le=2**62, description="a position: only what came after that event")]
 LastEventId = Annotated[str | None, Header(description="the same, as a browser sends it when it comes back")]
@@ -116,13 +115,13 @@ async def _one(desk: Desk, status: ExecutionStatus, after: int | None, listener:
     past = OneExecution(desk.store, execution_id, status if is_known else None)
     while True:
         while (frames := await patiently(past.page, after, listener.since)) is not None:
-            async for chunk in _messages(frames):
+            async for chunk in _messages(desk, frames):
                 yield chunk
             after = frames[-1].position if frames else after
         while not (past.has_ended or listener.is_behind or listener.is_over):
             for frame in (fresh := _up_to_the_end(await listener.take(), after)):
                 past.take(frame)
-            async for chunk in _messages(fresh):
+            async for chunk in _messages(desk, fresh):
                 yield chunk
             after = fresh[-1].position if fresh else after
         if past.has_ended:
@@ -143,12 +142,12 @@ async def _all(desk: Desk, wants: Callable[[Frame], bool], after: int | None, li
     while True:
         past = AllExecutions(desk.store, after, wants)
         while (frames := await patiently(past.page, listener.since)) is not None:
-            async for chunk in _messages(frames):
+            async for chunk in _messages(desk, frames):
                 yield chunk
         after = listener.since
         while not (listener.is_behind or listener.is_over):
             fresh = await listener.take()
-            async for chunk in _messages(fresh):
+            async for chunk in _messages(desk, fresh):
                 yield chunk
             after = fresh[-1].position if fresh else after
         if listener.is_over:
@@ -156,7 +155,8 @@ async def _all(desk: Desk, wants: Callable[[Frame], bool], after: int | None, li
         listener.rejoin(desk.feed.position)
 
 
-async def _messages(frames: Sequence[Frame]) -> Chunks:
+async def _messages(desk: Desk, frames: Sequence[Frame]) -> Chunks:
+    desk.streams.sent(len(frames))
     for message in joined(frames):
         yield message
         await asyncio.sleep(

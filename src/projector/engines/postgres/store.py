@@ -8,6 +8,7 @@ commits, so who reads on from a position misses nothing, and the library's own w
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -32,7 +33,7 @@ from projector.engines.postgres.reader import PostgresReader
 from projector.engines.postgres.recorder import EventRecorder
 from projector.envelope import NewEvent, RecordedEvent
 from projector.errors import VersionConflict
-from projector.event_store import ANY, Append, Appended, Expectation
+from projector.event_store import ANY, Append, Appended, Expectation, OnAppend
 from projector.stored_row import Shard, StoredRow
 
 
@@ -56,6 +57,7 @@ class PostgresEventStore:
         Raises StoreError.
         """
         refuse_db_functions()
+        self.on_append: OnAppend | None = None
         self.mapper = mapper or EventMapper()
         self._hygiene = hygiene
         self._writing = threading.Lock()
@@ -97,6 +99,13 @@ class PostgresEventStore:
         """See EventStore.append_batch."""
         if not appends:
             return []
+        began = time.perf_counter()
+        outcomes = self._append_all(appends)
+        if self.on_append is not None:
+            self.on_append(sum(len(append.events) for append in appends), time.perf_counter() - began)
+        return outcomes
+
+    def _append_all(self, appends: Sequence[Append]) -> list[Appended | VersionConflict]:
         # All that can be done without the lock is done before it is taken: nobody waits while we clean and encode.
         entries = [self._entry(append) for append in appends]
         with self._turn(), self.datastore.started(_nothing) as (connection, _):

@@ -7,6 +7,7 @@ is decided inside one write transaction, so what was read still holds when it is
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -28,7 +29,7 @@ from projector.engines.sqlite.keeping import SqliteKeeper
 from projector.engines.sqlite.reader import SqliteReader
 from projector.envelope import NewEvent, RecordedEvent
 from projector.errors import VersionConflict
-from projector.event_store import ANY, Append, Appended, Expectation
+from projector.event_store import ANY, Append, Appended, Expectation, OnAppend
 from projector.projections import tables
 from projector.stored_row import STEP_TOPICS, Shard, StoredRow
 
@@ -116,6 +117,7 @@ class SqliteEventStore:
         Raises StoreError.
         """
         self.path = path
+        self.on_append: OnAppend | None = None
         self.mapper = mapper or EventMapper()
         self._hygiene = hygiene
         self._lock_timeout = lock_timeout
@@ -162,10 +164,13 @@ class SqliteEventStore:
 
     def append_batch(self, appends: Sequence[Append]) -> list[Appended | VersionConflict]:
         """See EventStore.append_batch."""
+        began = time.perf_counter()
         batch = BatchedAppends(appends, self._hygiene, self.mapper)
         with self.datastore.transaction(commit=True) as cursor:
             outcomes = batch.store(cursor)
         self.bell.ring()
+        if self.on_append is not None:
+            self.on_append(sum(len(append.events) for append in appends), time.perf_counter() - began)
         return outcomes
 
     def read(
