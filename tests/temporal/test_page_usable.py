@@ -59,7 +59,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, address: str, failed:
         if dark:
             await page.goto(one)
             await expect(page.locator(".events li").first).to_be_visible()
-            await picture(page, "page-dark")
+            await picture(page, "page-dark", height=1240)
         await page.goto("/?view=failures")
         await page.get_by_role("button", name="Retry").first.click()
         await expect(page.locator("dialog :is(.found, p)").first).to_be_visible()
