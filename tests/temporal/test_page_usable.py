@@ -59,7 +59,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, address: str, failed:
         if dark:
             await page.goto(one)
             await expect(page.locator(".events li").first).to_be_visible()
-            await picture(page, "page-dark", height=1240)
+            await picture(page, "dark", height=1240)
         await page.goto("/?view=failures")
         await page.get_by_role("button", name="Retry").first.click()
         await expect(page.locator("dialog :is(.found, p)").first).to_be_visible()
@@ -95,12 +95,12 @@ async def test_it_fits_a_phone(browser: Browser, address: str, failed: Execution
     async with visiting(browser, address, "/?session=for-everybody", size=PHONE) as page:
         await expect(row(page, failed.execution_id)).to_be_visible()
         assert await is_within_the_viewport(page)
-        await picture(page, "page-phone-list")
+        await picture(page, "phone-list")
         await row(page, failed.execution_id).get_by_role("link", name=failed.execution_id).click()
         await expect(page.locator(".verdict")).to_contain_text("E401")
         await expect(page.locator(".events li").first).to_be_attached()
         assert await is_within_the_viewport(page)
-        await picture(page, "page-phone-execution")
+        await picture(page, "phone-execution")
         for view in ("failures", "runners"):
             await page.goto(f"/?view={view}")
             await expect(page.locator("main :is(.groups .row, .runner)").first).to_be_attached()
