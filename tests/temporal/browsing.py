@@ -1,4 +1,7 @@
-"""A real browser that looks at the page of a service on a real socket."""
+"""A real browser that looks at the page of a service on a real socket.
+
+With EXECUTION_STATUS_SCREENSHOTS=docs/images the tests of the page leave pictures for `docs/page.md` there.
+"""
 
 from __future__ import annotations
 
@@ -117,9 +120,11 @@ async def is_within_the_viewport(page: Page) -> bool:
     return found
 
 
-async def picture(page: Page, name: str) -> None:
+async def picture(page: Page, name: str, height: int = DESKTOP[1]) -> None:
     """A screenshot into the folder that EXECUTION_STATUS_SCREENSHOTS names, if it names one."""
     if PICTURES:
+        width = await page.evaluate("innerWidth")
+        await page.set_viewport_size({"width": width, "height": height})
         await page.screenshot(path=Path(PICTURES) / f"{name}.png", animations="disabled")
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from runner.agent import AgentTask, Message, Progress, Result, Step, ToolCall, ToolResult
 
+ASKED = "The bilge is filling. Pump it dry."
+
+
+def sign_for(data_dir: Path, execution_id: str) -> Path:
+    """The file for which an execution of `pumps` waits."""
+    return data_dir / f"{execution_id}.sign"
+
 
 async def pumps(task: AgentTask) -> AsyncIterator[Step]:
-    """Works until the file that its input names exists, and fails then."""
-    yield Message("user", "The bilge is filling. Pump it dry.")
+    """Works until its sign is given, and fails then."""
+    sign = sign_for(Path(os.environ["EXECUTION_STATUS_DATA_DIR"]), task.execution_id)
+    yield Message("user", task.input)
     yield ToolCall("sound-1", "sounding_rod", {"compartment": "bilge", "units": "inches"})
     yield Progress(1, 3, "sounding the bilge")
     await asyncio.sleep(0.3)
@@ -20,7 +29,7 @@ async def pumps(task: AgentTask) -> AsyncIterator[Step]:
     yield Message("assistant", "Fourteen inches. I start the pump and watch the gauge.")
     yield ToolCall("pump-1", "bilge_pump", {"strokes": 40})
     yield Progress(2, 3, "pumping")
-    while not Path(task.input).exists():
+    while not sign.exists():
         await asyncio.sleep(0.02)
     try:
         raise KeyError("gasket")

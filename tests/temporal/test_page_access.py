@@ -36,7 +36,7 @@ async def test_the_page_asks_for_a_token_and_refuses_a_wrong_one(
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         await expect(page.get_by_role("heading", name="A token is needed")).to_be_visible()
-        await picture(page, "page-token")
+        await picture(page, "token", height=520)
         await page.get_by_label("Token").fill("guess")
         await page.get_by_role("button", name="Enter").click()
         await expect(page.get_by_role("alert")).to_contain_text("does not know this token")
@@ -77,6 +77,7 @@ async def test_a_token_that_is_no_longer_right_is_asked_for_again(
     browser: Browser, address: str, aground: ExecutionStatus
 ) -> None:
     async with visiting(browser, address) as page:
+        await expect(page.get_by_role("heading", name="A token is needed")).to_be_visible()
         await page.evaluate("sessionStorage.setItem('execution-status-token', 'yesterday’s')")
         await page.reload()
         await expect(page.get_by_role("alert")).to_contain_text("no longer accepted")

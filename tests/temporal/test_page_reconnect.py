@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Route, expect
@@ -12,12 +11,13 @@ from playwright.async_api import Browser, Route, expect
 from projector.events import ToolCallStarted
 from tests.temporal.browsing import row, served, visiting
 from tests.temporal.harness import Harness
+from tests.temporal.page_agents import ASKED, sign_for
 
 AGENTS = "tests.temporal.page_agents"
 
 
-async def test_a_list_says_that_it_is_alone_and_catches_up(quay: Harness, browser: Browser, tmp_path: Path) -> None:
-    first = await quay.start(f"{AGENTS}:pumps", str(tmp_path / "go"), session_id="adrift")
+async def test_a_list_says_that_it_is_alone_and_catches_up(quay: Harness, browser: Browser) -> None:
+    first = await quay.start(f"{AGENTS}:pumps", ASKED, session_id="adrift")
     await quay.until_event(first, ToolCallStarted)
     async with served(quay) as address:
         visit = visiting(browser, address, "/?session=adrift")
@@ -27,7 +27,7 @@ async def test_a_list_says_that_it_is_alone_and_catches_up(quay: Harness, browse
     try:
         await expect(page.locator("#connection")).to_contain_text("the service cannot be reached since")
         assert re.search(r"since \d\d:\d\d:\d\d", await page.locator("#connection").inner_text())
-        (tmp_path / "go").touch()
+        sign_for(quay.folder, first).touch()
         second = await quay.run(f"{AGENTS}:charts", session_id="adrift")
         await quay.end(first)
         await expect(row(page, first)).to_contain_text("In progress")
@@ -39,8 +39,8 @@ async def test_a_list_says_that_it_is_alone_and_catches_up(quay: Harness, browse
         await visit.__aexit__(None, None, None)
 
 
-async def test_one_execution_is_followed_across_a_restart(quay: Harness, browser: Browser, tmp_path: Path) -> None:
-    execution_id = await quay.start(f"{AGENTS}:pumps", str(tmp_path / "go"))
+async def test_one_execution_is_followed_across_a_restart(quay: Harness, browser: Browser) -> None:
+    execution_id = await quay.start(f"{AGENTS}:pumps", ASKED)
     await quay.until_event(execution_id, ToolCallStarted)
     async with served(quay) as address:
         visit = visiting(browser, address, f"/?execution={execution_id}")
@@ -49,7 +49,7 @@ async def test_one_execution_is_followed_across_a_restart(quay: Harness, browser
         await expect(page.locator("#connection")).to_have_text("live")
     try:
         await expect(page.locator("#connection")).to_contain_text("cannot be reached")
-        (tmp_path / "go").touch()
+        sign_for(quay.folder, execution_id).touch()
         status = await quay.end(execution_id)
         async with served(quay, port=urlsplit(address).port or 0):
             await expect(page.locator(".verdict")).to_contain_text("the pump is clogged")

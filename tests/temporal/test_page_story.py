@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
@@ -12,6 +11,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from projector.execution_status import ExecutionStatus, Phase
 from tests.temporal.browsing import picture, row, served, visiting
 from tests.temporal.harness import Harness
+from tests.temporal.page_agents import ASKED, sign_for
 
 AGENTS = "tests.temporal.page_agents"
 
@@ -38,30 +38,31 @@ async def drag(page: Page, slider: Locator, part: float) -> None:
 
 
 async def test_an_execution_is_watched_from_request_to_verdict(
-    quay: Harness, browser: Browser, grounded: list[ExecutionStatus], tmp_path: Path
+    quay: Harness, browser: Browser, grounded: list[ExecutionStatus]
 ) -> None:
-    sign = tmp_path / "go"
     async with served(quay) as address, visiting(browser, address) as page:
         await expect(page.locator("#connection")).to_have_text("live")
         await page.evaluate("window.isSamePage = true")
-        execution_id = await quay.start(f"{AGENTS}:pumps", str(sign), queue="dry-dock", session_id="bilge")
+        execution_id = await quay.start(f"{AGENTS}:pumps", ASKED, queue="dry-dock", session_id="bilge")
         await expect(row(page, execution_id)).to_contain_text("Pending")
         await expect(row(page, execution_id)).to_contain_text("waiting for runner")
         async with quay.runner(f"{AGENTS}:pumps", queue="dry-dock"):
             await expect(row(page, execution_id)).to_contain_text("In progress")
             await expect(row(page, execution_id)).to_contain_text("bilge_pump")
-            await picture(page, "page-list")
+            await picture(page, "list")
             await row(page, execution_id).get_by_role("link", name=execution_id).click()
             verdict = page.locator(".verdict")
             await expect(verdict).to_contain_text("Using bilge_pump")
-            await picture(page, "page-in-progress")
-            sign.touch()
+            await expect(page.locator(".mark-heartbeat").first).to_be_attached()
+            await picture(page, "in-progress", height=960)
+            sign_for(quay.folder, execution_id).touch()
             await expect(verdict).to_contain_text("RuntimeError: the pump is clogged")
             await expect(verdict).to_contain_text("KeyError: 'gasket'")
             await expect(verdict).to_contain_text("What to do")
         await expect(page.locator("#connection")).to_have_text("complete")
         assert await page.evaluate("window.isSamePage")
-        await picture(page, "page-failed")
+        await expect(page.locator(".events li").last).to_contain_text("ExecutionFailed")
+        await picture(page, "execution", height=1240)
         await verdict.locator("summary").click()
         await expect(verdict.locator("pre")).to_contain_text("page_agents.py")
         await page.get_by_role("link", name="Executions").click()
@@ -70,9 +71,9 @@ async def test_an_execution_is_watched_from_request_to_verdict(
         await expect(page.get_by_role("heading", name=execution_id)).to_be_visible()
 
 
-async def test_the_past_is_shown_by_pointer_and_by_keys(quay: Harness, browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "go").touch()
-    failed = await quay.run(f"{AGENTS}:pumps", str(tmp_path / "go"))
+async def test_the_past_is_shown_by_pointer_and_by_keys(quay: Harness, browser: Browser) -> None:
+    sign_for(quay.folder, "pumped-dry").touch()
+    failed = await quay.run(f"{AGENTS}:pumps", ASKED, execution_id="pumped-dry")
     last, verdict_at = failed.version, f"/?execution={failed.execution_id}"
     async with served(quay) as address, visiting(browser, address, verdict_at) as page:
         verdict, slider, as_of = page.locator(".verdict"), page.get_by_role("slider"), page.locator(".as-of")
@@ -81,7 +82,7 @@ async def test_the_past_is_shown_by_pointer_and_by_keys(quay: Harness, browser: 
         await expect(as_of).to_contain_text(re.compile(rf"As of event \d+ of {last}"))
         await expect(verdict).to_contain_text("In progress")
         await expect(page.locator(".facts").get_by_text("Ended")).to_be_hidden()
-        await picture(page, "page-past")
+        await picture(page, "past", height=1180)
         await slider.focus()
         await page.keyboard.press("Home")
         await expect(as_of).to_contain_text(f"As of event 1 of {last}ExecutionRequested")
@@ -129,14 +130,12 @@ async def test_the_list_is_filtered_by_what_stands_in_the_address(
         await expect(row(page, grounded[0].execution_id)).to_be_visible()
 
 
-async def test_an_execution_leaves_a_list_that_it_no_longer_fits(
-    quay: Harness, browser: Browser, tmp_path: Path
-) -> None:
+async def test_an_execution_leaves_a_list_that_it_no_longer_fits(quay: Harness, browser: Browser) -> None:
     async with served(quay) as address, visiting(browser, address, "/?phase=IN_PROGRESS&session=pumping") as page:
         await expect(page.locator("#connection")).to_have_text("live")
-        execution_id = await quay.start(f"{AGENTS}:pumps", str(tmp_path / "go"), session_id="pumping")
+        execution_id = await quay.start(f"{AGENTS}:pumps", ASKED, session_id="pumping")
         await expect(row(page, execution_id)).to_contain_text("bilge_pump")
-        (tmp_path / "go").touch()
+        sign_for(quay.folder, execution_id).touch()
         await expect(row(page, execution_id)).to_have_count(0)
 
 
@@ -146,7 +145,7 @@ async def test_a_group_of_failures_is_followed_and_run_again(
     async with served(quay) as address, visiting(browser, address, "/?view=failures") as page:
         group = page.locator(".groups .rows .row", has_text="the draught is deeper than the water")
         await expect(group.locator(".cell-count")).to_have_text("3")
-        await picture(page, "page-failures")
+        await picture(page, "failures", height=420)
         await group.get_by_role("link", name="Executions").click()
         rows = page.locator(".executions .rows .row")
         await expect(rows).to_have_count(3)
@@ -159,7 +158,7 @@ async def test_a_group_of_failures_is_followed_and_run_again(
             await expect(dialog).to_contain_text(each.execution_id)
         await expect(dialog.get_by_role("alert")).to_contain_text("Their agents had begun")
         assert (await quay.status(grounded[0].execution_id)).retried_as is None
-        await picture(page, "page-retry")
+        await picture(page, "retry", height=640)
         await dialog.get_by_role("button", name="Retry 3 executions").click()
         await expect(dialog).to_contain_text("3 new executions started")
         retried = [(await quay.status(each.execution_id)).retried_as for each in grounded]
@@ -172,8 +171,8 @@ async def test_a_group_of_failures_is_followed_and_run_again(
         await expect(group.locator(".cell-count")).to_have_text("6")
 
 
-async def test_one_is_cancelled_and_run_again(quay: Harness, browser: Browser, tmp_path: Path) -> None:
-    execution_id = await quay.start(f"{AGENTS}:pumps", str(tmp_path / "never"))
+async def test_one_is_cancelled_and_run_again(quay: Harness, browser: Browser) -> None:
+    execution_id = await quay.start(f"{AGENTS}:pumps", ASKED)
     await quay.until(execution_id, lambda change: change.status.phase is Phase.IN_PROGRESS)
     async with served(quay) as address, visiting(browser, address, f"/?execution={execution_id}") as page:
         await page.get_by_role("button", name="Cancel…").click()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from importlib.resources import files
 
-import axe_playwright_python
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -13,7 +12,7 @@ from projector.execution_status import ExecutionStatus
 from tests.temporal.browsing import PHONE, is_within_the_viewport, picture, row, served, visiting
 from tests.temporal.harness import Harness
 
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, address: str, failed:
         if dark:
             await page.goto(one)
             await expect(page.locator(".events li").first).to_be_visible()
-            await picture(page, "page-dark")
+            await picture(page, "dark", height=1240)
         await page.goto("/?view=failures")
         await page.get_by_role("button", name="Retry").first.click()
         await expect(page.locator("dialog :is(.found, p)").first).to_be_visible()
@@ -96,12 +95,12 @@ async def test_it_fits_a_phone(browser: Browser, address: str, failed: Execution
     async with visiting(browser, address, "/?session=for-everybody", size=PHONE) as page:
         await expect(row(page, failed.execution_id)).to_be_visible()
         assert await is_within_the_viewport(page)
-        await picture(page, "page-phone-list")
+        await picture(page, "phone-list")
         await row(page, failed.execution_id).get_by_role("link", name=failed.execution_id).click()
         await expect(page.locator(".verdict")).to_contain_text("E401")
         await expect(page.locator(".events li").first).to_be_attached()
         assert await is_within_the_viewport(page)
-        await picture(page, "page-phone-execution")
+        await picture(page, "phone-execution")
         for view in ("failures", "runners"):
             await page.goto(f"/?view={view}")
             await expect(page.locator("main :is(.groups .row, .runner)").first).to_be_attached()

@@ -85,19 +85,25 @@ function line(event, kind, words) {
 }
 
 function call(event, slot) {
-  const text = inLine(event.data.arguments) === "{}" ? "" : asText(event.data.arguments);
+  const text = inLine(event.data.arguments) === "{}" ? "" : dataText(event.data.arguments);
   return element("li", { class: "turn turn-tool" },
     head(event, element("span", { class: "role", text: "tool" }), said(event.data.tool, { class: "tool-name" })),
-    text ? longText(text.length < 120 ? inLine(event.data.arguments) : text, { class: "mono" }) : null, cut(event), slot);
+    text ? longText(text, { class: "mono" }) : null, cut(event), slot);
 }
 
 function answer(event, asked) {
   const { error, output } = event.data;
   const took = asked ? ` after ${duration(Date.parse(event.time) - Date.parse(asked.time))}` : "";
-  const words = error ?? asText(output);
+  const words = error ?? dataText(output);
   return element("div", { class: `answer ${error ? "answer-failed" : ""}` },
     head(event, element("span", { class: "role", text: error ? `failed${took}` : `answered${took}` })),
     words ? longText(words, { class: "mono" }) : null, cut(event));
+}
+
+/** Data in one line if it fits, or spread out. */
+function dataText(data) {
+  const text = asText(data);
+  return typeof data === "object" && text.length < 120 ? inLine(data) : text;
 }
 
 function head(event, ...parts) {

@@ -17,6 +17,12 @@ export function said(text, properties = {}) {
   return element("bdi", { dir: "auto", ...properties, text: visible(text) });
 }
 
+/** A name with dots and colons, which breaks after those if it must. */
+export function named(text) {
+  const parts = visible(text).split(/(?<=[.:])/);
+  return element("bdi", { dir: "auto" }, parts.flatMap((part, at) => (at ? [element("wbr"), part] : [part])));
+}
+
 /** Change a node's text only if it differs, so that a selection in it survives. */
 export function put(node, text) {
   const wanted = visible(text);

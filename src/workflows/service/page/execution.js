@@ -3,7 +3,7 @@
 import { note } from "./address.js";
 import { Acting } from "./acting.js";
 import { Conversation } from "./conversation.js";
-import { element, refill, said } from "./dom.js";
+import { element, named, refill, said } from "./dom.js";
 import { Events } from "./events.js";
 import { Facts } from "./facts.js";
 import { inTurn, settled, soon } from "./frames.js";
@@ -171,7 +171,7 @@ export class ExecutionView {
     const event = this.history.known(windowOf(version)).find((each) => each.version === version);
     this.#tell(version, live.version, event, isPast);
     this.slider.show(this.#at, live.version, event, isOver);
-    refill(this.agent, said(live.agent));
+    if (this.agent.textContent !== live.agent) refill(this.agent, named(live.agent));
     this.acting.show(live);
     const status = isPast ? this.#past : live;
     this.parts.classList.toggle("waiting", !status);

@@ -1,7 +1,7 @@
 // The plain facts of a status, in places that stay while they change.
 
 import { link } from "./address.js";
-import { element, put, refill, said } from "./dom.js";
+import { element, named, put, refill, said } from "./dom.js";
 import { clock, duration } from "./times.js";
 import { number, plural } from "./words.js";
 
@@ -34,7 +34,7 @@ export class Facts {
       row.hidden = !words;
       if (place.dataset.words === words) continue;
       place.dataset.words = words;
-      if (filter) refill(place, element("a", { href: link({ [filter]: words }), title: `all of this ${filter}` }, said(words)));
+      if (filter) refill(place, element("a", { href: link({ [filter]: words }), title: `all of this ${filter}` }, named(words)));
       else if (place.firstChild) put(place.firstChild, words);
       else refill(place, said(words));
     }

@@ -2,7 +2,7 @@
 
 import { link } from "./address.js";
 import { element, refill, said, visible } from "./dom.js";
-import { inTurn } from "./frames.js";
+import { inTurn, settled } from "./frames.js";
 import { retryGroup } from "./group_retry.js";
 import { Stream } from "./stream.js";
 import { ago } from "./times.js";
@@ -22,12 +22,13 @@ export class FailuresView {
     this.foot = element("div", { class: "foot" });
     this.element = element("div", {}, element("h1", { text: "Failures by cause" }), this.table, this.foot);
     this.read = inTurn(() => this.#read(), PAUSE);
+    this.readLater = settled(() => this.read(), PAUSE); // the projector may have been a moment behind the stream
   }
 
   show() {
     this.close();
     this.stream = new Stream(this.context.api, "/api/stream", { phase: "FAILED" }, {
-      open: () => this.read(), status: () => this.read(), anew: () => this.read(),
+      open: () => this.read(), status: () => { this.read(); this.readLater(); }, anew: () => this.read(),
     }, (state) => this.context.connection.tell(state));
     this.context.connection.attend(this.stream);
     this.timer = setInterval(() => { if (!document.hidden) this.read(); }, 5000); // for a projector that is behind

@@ -59,7 +59,7 @@ export function tick(root) {
 function retell(node, now) {
   const length = now - Date.parse(node.getAttribute("datetime"));
   const { words } = node.dataset;
-  put(node, words === "for" ? duration(Math.floor(length / SECOND) * SECOND) : `${age(length)}${words}`);
+  put(node, words === "for" ? (length < SECOND ? "0 s" : duration(Math.floor(length / SECOND) * SECOND).replace(".0 ", " ")) : `${age(length)}${words}`);
 }
 
 function two(time, large, largeName, small, smallName) {
