@@ -46,6 +46,10 @@ class OrchestratorSettings(RunnerSettings):
     serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=8237, description="its port, 0 for any that is free"
     )
+    serve_names: str = Field(
+        default="",
+        description="other names by which the service is reached, as through a proxy, with commas between them",
+    )
     serve_streams: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=2000, description="how many live streams may be open at once; more are told to come back later"
     )

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from projector.errors import InputRejected
 from projector.opening import hygiene_from_environment
 from tests.temporal.harness import Harness, agent
 from tests.temporal.http_service import asking, assert_problem
 from workflows.service.desk import desk
+from workflows.service.program import rules_of
 from workflows.service.safety import LARGEST_BODY, Rules
 from workflows.service.serving import listening, serving
 
@@ -123,6 +125,47 @@ async def test_an_address_that_others_reach_needs_a_token(ship: Harness, host: s
                 pytest.fail("it served")
 
 
+async def test_it_is_known_by_the_names_that_it_was_given(ship: Harness) -> None:
+    settings = ship.settings.model_copy(update={"serve_names": "status.example, Quay.example"})
+    async with asking(ship, rules_of(settings)) as service:
+        for name in ("status.example", "quay.example:443", "127.0.0.1"):
+            assert (await service.get("/healthz", headers={"host": name})).status_code == 200
+        assert_problem(await service.get("/healthz", headers={"host": "elsewhere.example"}), 421, "misdirected")
+
+
+async def test_at_all_addresses_of_a_machine_any_name_will_do_and_none_without_the_token(ship: Harness) -> None:
+    told = {"serve_host": "0.0.0.0", "serve_token": SecretStr(OPERATOR)}
+    rules = rules_of(ship.settings.model_copy(update=told))
+    async with (
+        desk(ship.settings, ship.store, hygiene_from_environment(), ship.executions) as made,
+        serving(made, "0.0.0.0", 0, rules) as address,
+        httpx2.AsyncClient(base_url=address.replace("0.0.0.0", "127.0.0.1"), timeout=20) as service,
+    ):
+        name = {"host": "harbour-7.local"}
+        assert_problem(await service.get("/api/executions", headers=name), 401, "unauthorized")
+        known = name | {"authorization": f"Bearer {OPERATOR}"}
+        assert (await service.get("/api/executions", headers=known)).status_code == 200
+
+
+async def test_it_listens_on_the_loopback_of_either_family(ship: Harness) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    async with (
+        desk(ship.settings, ship.store, hygiene_from_environment(), ship.executions) as made,
+        serving(made, "::1", 0) as address,
+        httpx2.AsyncClient(base_url=address, timeout=20) as service,
+    ):
+        assert address.startswith("http://[::1]:")
+        assert (await service.get("/healthz")).status_code == 200
+
+
+async def test_a_name_that_is_no_address_is_said_in_one_line(ship: Harness) -> None:
+    async with desk(ship.settings, ship.store, hygiene_from_environment(), ship.executions) as made:
+        with pytest.raises(InputRejected, match=r"cannot listen at nowhere\.invalid:0: .*; choose another --host"):
+            async with serving(made, "nowhere.invalid", 0, Rules(operator=OPERATOR)):
+                pytest.fail("it served")
+
+
 def test_answers_are_sent_at_once() -> None:
     with listening("127.0.0.1", 0, is_safe=False) as here, socket.create_connection(here.getsockname()) as client:
         accepted, _ = here.accept()
@@ -133,6 +176,6 @@ def test_answers_are_sent_at_once() -> None:
 
 async def test_a_port_that_is_taken_is_said_in_one_line(ship: Harness, service: httpx2.AsyncClient) -> None:
     async with desk(ship.settings, ship.store, hygiene_from_environment(), ship.executions) as made:
-        with pytest.raises(InputRejected, match=r"cannot listen at .*: Address already in use; choose another --port"):
+        with pytest.raises(InputRejected, match=r"cannot listen at .*: Address already in use; choose another --host or --port"):
             async with serving(made, port=service.base_url.port or 0):
                 pytest.fail("it served")

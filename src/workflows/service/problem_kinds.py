@@ -136,8 +136,7 @@ MISDIRECTED: Final = Kind(
     "The request is meant for another host",
     421,
     "`Host` is no name of this service. So a page elsewhere, whose name was made to lead here, cannot read it.",
-    "Use the address that the service printed. Behind a proxy, have it send that name, or start the service with it as "
-    "`--host`.",
+    "Use the address that the service printed, or name the one that you use in EXECUTION_STATUS_SERVE_NAMES.",
 )
 MALFORMED: Final = Kind(
     "malformed-request",

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from projector.opening import hygiene_from_environment, open_existing_store
 from workflows.service.desk import desk
 from workflows.service.safety import LOOPBACK, Rules
-from workflows.service.serving import serving
+from workflows.service.serving import EVERYWHERE, serving
 from workflows.settings import OrchestratorSettings
 
 
@@ -40,9 +40,14 @@ async def serve_until_told(settings: OrchestratorSettings, say: Callable[[str], 
 
 
 def rules_of(settings: OrchestratorSettings) -> Rules:
-    """Who is let in, as the settings say."""
+    """Who is let in, as the settings say.
+
+    Whoever listens at all addresses of a machine is reached by names that nobody can list. He has a token, without
+    which no page from elsewhere gets an answer, under whatever name it came.
+    """
+    names = {name.strip().lower() for name in settings.serve_names.split(",") if name.strip()}
     return Rules(
-        hosts=LOOPBACK | {settings.serve_host},
+        hosts=None if settings.serve_host in EVERYWHERE else LOOPBACK | {settings.serve_host.lower()} | names,
         operator=_value_of(settings.serve_token),
         reader=_value_of(settings.serve_read_token),
     )

@@ -45,12 +45,12 @@ _HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Who is let in. `hosts` are the names by which the service is reached, without ports.
+    """Who is let in. `hosts` are the names by which the service is reached, without ports; None for any.
 
     Without tokens everybody is an operator; with them, `operator` may do everything and `reader` only read.
     """
 
-    hosts: frozenset[str] = LOOPBACK
+    hosts: frozenset[str] | None = LOOPBACK
     operator: str | None = None
     reader: str | None = None
 
@@ -91,7 +91,7 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers, role: Role | None) -> tuple[Kind, str] | None:
         method, path, host = scope["method"], scope["path"], headers.get("host", "")
-        if _name_of(host) not in self._rules.hosts:
+        if self._rules.hosts is not None and _name_of(host) not in self._rules.hosts:
             return MISDIRECTED, "the service is not known by this name: use the address that it printed"
         if method not in _SAFE and not _is_of_this_origin(headers, host):
             return FOREIGN_ORIGIN, "this was asked by a page of another site: open the service's own page"

@@ -21,6 +21,8 @@ from workflows.service.tickets import Tickets
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8237
+EVERYWHERE: Final = frozenset(("0.0.0.0", "::"))  # noqa: S104 - only with a token
+"""All addresses of a machine."""
 REQUEST_WITHIN: Final = 30.0
 """How long a request may take to arrive, in seconds."""
 GRACE: Final = 2
@@ -64,7 +66,7 @@ async def serving(
                 await asyncio.sleep(0.005)
             if running.done():
                 await running
-            yield f"http://{host}:{bound.getsockname()[1]}"
+            yield f"http://{_authority(host, bound.getsockname()[1])}"
         finally:
             await desk.feed.close(STREAM_GRACE)
             server.should_exit = True
@@ -92,10 +94,12 @@ def listening(host: str, port: int, *, is_safe: bool) -> socket.socket:
             f"{host} can be reached from other machines: set a token, or choose a loopback address, such as {HOST}"
         )
     try:
-        bound = socket.create_server((host, port), reuse_port=False)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.create_server((host, port), family=family, reuse_port=False)
     except OSError as error:
+        said = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise InputRejected(
-            f"the service cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; choose another --port"
+            f"the service cannot listen at {_authority(host, port)}: {said}; choose another --host or --port"
         ) from error
     # What is accepted inherits both. Without the first an answer's second packet waits for the client's delayed
     # acknowledgement of the first, 40 ms; asyncio sets it only on sockets that it has made itself. Without the second
@@ -103,3 +107,7 @@ def listening(host: str, port: int, *, is_safe: bool) -> socket.socket:
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return bound
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
