@@ -15,10 +15,11 @@ from typing import Any, Final, cast
 import pytest
 
 from projector.engines.ports import StoreEngine
-from projector.envelope import execution_stream, runner_stream
+from projector.envelope import END_EVENT_ID, execution_stream, runner_stream
 from projector.events import RunnerReady, WritableEvent
 from projector.opening import hygiene_from_environment
 from tests.histories import ATTEMPT, COMPLETED, QUEUE, REMARK, REQUESTED, SURVEY, failed, new, news
+from tests.tables import insert_raw
 from workflows.service import feed as feeds
 from workflows.service.desk import Desk, desk
 from workflows.service.stream_response import StreamResponse
@@ -179,6 +180,16 @@ async def test_who_comes_back_at_or_after_the_end_is_told_the_end_alone(made: De
         stream = await one(made, after=after)
         await stream.rest()
         assert [name for name, _, _ in stream.sent] == ["end"]
+
+
+async def test_an_end_that_cannot_be_read_is_one_too(made: Desk) -> None:
+    made.store.append(REEF, news(REQUESTED, ATTEMPT))
+    body = {"id": END_EVENT_ID, "time": "2026-03-14T06:00:00+00:00", "writer": "orchestrator", "attempt": 0, "data": {}}
+    insert_raw(made.store, REEF, "ExecutionCompleted", json.dumps(body | {"class_version": 99}).encode())
+    for after in (None, 0, 2, 3):
+        stream = await one(made, after)
+        await stream.rest()
+        assert [name for name, _, _ in stream.sent][-1] == "end", f"after {after}"
 
 
 # --- all -----------------------------------------------------------------------------------------------------------

@@ -60,7 +60,9 @@ async def test_it_says_where_and_ends_at_once_also_with_streams_and_half_request
 async def test_a_port_that_is_taken_is_refused_in_one_line(ship: Harness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused(await command("serve", "--port", port, extra=ship.surroundings), 2, port, "choose another --host or --port")
+        refused(
+            await command("serve", "--port", port, extra=ship.surroundings), 2, port, "choose another --host or --port"
+        )
 
 
 async def test_an_address_that_others_reach_needs_a_token(ship: Harness) -> None:
