@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import jsonschema_rs
 import pytest
 import schemathesis
 
-from workflows.service.app import api
-from workflows.service.desk import Desk
+from workflows.service.app import routes
 from workflows.service.problems import CONTENT_TYPE
-from workflows.service.tickets import Tickets
 
-DOCUMENT = api(cast(Desk, None), Tickets()).openapi()
+DOCUMENT = routes().openapi()
 METHODS = {"get", "post"}
 
 

@@ -23,10 +23,16 @@ def application(desk: Desk, rules: Rules, tickets: Tickets | None = None) -> ASG
 
 
 def api(desk: Desk, tickets: Tickets) -> FastAPI:
-    """The routes, for whoever asks."""
-    app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None)
+    """The routes over this desk, for whoever asks."""
+    app = routes()
     app.state.desk, app.state.tickets = desk, tickets
     app.state.metrics = metrics.ServiceMetrics(desk)
+    return app
+
+
+def routes() -> FastAPI:
+    """All routes, and how they refuse."""
+    app = FastAPI(title="execution-status", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None)
     problems.install(app)
     app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]
     for room in (health, metrics, explaining, access, reading, acting, streaming, pages):

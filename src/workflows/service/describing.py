@@ -73,8 +73,8 @@ _SHAPES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 _OF_ONE_EXECUTION: Final = "{execution_id}"
 _CONFLICTING: Final = frozenset(("startExecution", "cancelExecution", "retryExecution"))
-_ASK_NOBODY: Final = frozenset(("healthz", "explainProblem", "getAccess", "makeTicket", "listCodes"))
-"""Operations that need neither the store nor Temporal."""
+_ASK_NOBODY: Final = frozenset(("healthz", "metrics", "explainProblem", "getAccess", "makeTicket", "listCodes"))
+"""Operations that answer without the store and without Temporal."""
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -40,6 +40,7 @@ FAILED: Final[Mapping[str, Any]] = {
     "events_processed": 1,
     "messages": 1,
     "tool_calls": 0,
+    "trace_id": None,
     "last_messages": [{"role": "assistant", "text": "I divide the crew into watches."}],
     "late_events": 0,
     "unreadable_events": 0,
@@ -84,6 +85,7 @@ COMPLETED: Final[Mapping[str, Any]] = {
     "events_processed": 8,
     "messages": 2,
     "tool_calls": 2,
+    "trace_id": None,
     "last_messages": [
         {"role": "user", "text": "How deep is it?"},
         {"role": "assistant", "text": "The bank is 42 fathoms down."},

@@ -31,8 +31,14 @@ SHARE: Final = 20
 PATIENCE: Final = 5.0
 """How long the store may take, in seconds; Prometheus itself waits for ten."""
 
+EXAMPLE: Final = """\
+# HELP execution_status_store_up 1 if the store could be read for this answer, 0 if not: then what it says is missing.
+# TYPE execution_status_store_up gauge
+execution_status_store_up 1.0
+"""
+
 log = structlog.get_logger("service")
-router = APIRouter()
+router = APIRouter(tags=["service"])
 
 
 class ServiceMetrics:
@@ -108,9 +114,16 @@ def _said(error: Exception) -> str:
     operation_id="metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "The text format of Prometheus, or OpenMetrics"}},
+    responses={
+        200: {
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "description": "The text format of Prometheus, or OpenMetrics",
+        }
+    },
 )
-async def metrics(request: Request, accept: Annotated[str, Header()] = "") -> Response:
+async def metrics(
+    request: Request, accept: Annotated[str, Header(description="one of the two formats")] = ""
+) -> Response:
     """Answers also while the store cannot be read: `execution_status_store_up` is 0 then."""
     shown: ServiceMetrics = request.app.state.metrics
     text, content_type = await shown.text(accept)
