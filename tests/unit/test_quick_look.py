@@ -99,6 +99,8 @@ def test_data_that_holds_itself_many_times_over_is_seen_through_soon() -> None:
 
 
 @given(json_like)
+@example({"password": float("nan")})
+@example({"password": float("-inf")})
 def test_a_snapshot_is_what_the_event_would_have_held_and_shares_nothing(value: Any) -> None:
     taken = hygiene.snapshot(value)
     admitted = hygiene.admit(ToolCallFinished(call_id="1", output=taken)).output

@@ -35,7 +35,8 @@ LARGEST: Final = 2**63
 _TELLING: Final = 1_000_000
 HEADERS: Final = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"))
 """Names in a pair whose other half is a secret."""
-_EMPTY: Final = (None, True, False, "", REDACTED)
+_EMPTY: Final = (None, True, False, "", REDACTED, "NaN")
+"""What cannot be a secret; the last is what becomes of a number that is none, so that it stays what it became."""
 
 
 class PlainData:
