@@ -39,12 +39,13 @@ def serve(path: str) -> None:
 async def _serve(path: str) -> None:
     from projector.opening import hygiene_from_environment
     from workflows.service.desk import desk
-    from workflows.service.serving import serving
+    from workflows.service.serving import serving, settle
     from workflows.settings import OrchestratorSettings
 
     settings = OrchestratorSettings(store=path)
     with closing(samples.opened(path)) as store:
         async with desk(settings, store, hygiene_from_environment()) as made, serving(made, port=0) as address:
+            settle()
             print(address, flush=True)
             await asyncio.to_thread(sys.stdin.read)
 

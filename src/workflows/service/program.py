@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from projector.opening import hygiene_from_environment, open_existing_store
 from workflows.service.desk import desk
 from workflows.service.safety import LOOPBACK, Rules
-from workflows.service.serving import EVERYWHERE, serving
+from workflows.service.serving import EVERYWHERE, serving, settle
 from workflows.settings import OrchestratorSettings
 
 
@@ -33,6 +33,7 @@ async def serve_until_told(settings: OrchestratorSettings, say: Callable[[str], 
                 request_within=settings.serve_request_timeout,
             ) as address,
         ):
+            settle()
             say(f"serves {address} until it is told to stop; {address}/openapi.json says what can be asked")
             await stopping.wait()
     finally:
