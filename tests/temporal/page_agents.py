@@ -46,6 +46,12 @@ async def charts(task: AgentTask) -> AsyncIterator[Step]:
     yield Result({"depth": 42, "bottom": ["sand", "shells"]})
 
 
+async def is_stranded(task: AgentTask) -> AsyncIterator[Step]:
+    """Fails at once, of a cause of its own: who counts those that ran aground must not find it among them."""
+    yield Message("assistant", "I wait for the water to come back.")
+    raise LookupError("the tide has gone out")
+
+
 async def runs_aground(task: AgentTask) -> AsyncIterator[Step]:
     """Fails at once."""
     yield Message("assistant", "I take the short way over the bank.")
@@ -74,5 +80,6 @@ async def is_verbose(task: AgentTask) -> AsyncIterator[Step]:
 
 
 SERVED = tuple(
-    f"tests.temporal.page_agents:{each.__name__}" for each in (pumps, charts, runs_aground, parrots, is_verbose)
+    f"tests.temporal.page_agents:{each.__name__}"
+    for each in (pumps, charts, runs_aground, is_stranded, parrots, is_verbose)
 )

@@ -18,7 +18,7 @@ RULES = Rules(operator=OPERATOR, reader=READER)
 
 @pytest.fixture(scope="module")
 async def aground(quay: Harness) -> ExecutionStatus:
-    status = await quay.run("tests.temporal.page_agents:runs_aground", session_id="guarded")
+    status = await quay.run("tests.temporal.page_agents:is_stranded", session_id="guarded")
     await quay.projected()
     return status
 
@@ -64,11 +64,11 @@ async def test_a_reader_sees_everything_and_nothing_that_acts(
     async with visiting(browser, address, f"/?execution={aground.execution_id}") as page:
         await page.get_by_label("Token").fill(READER)
         await page.keyboard.press("Enter")
-        await expect(page.locator(".verdict")).to_contain_text("the draught is deeper")
+        await expect(page.locator(".verdict")).to_contain_text("the tide has gone out")
         await expect(page.locator("#connection")).to_have_text("complete")
         await expect(page.get_by_role("button", name="Retry")).to_have_count(0)
         await page.get_by_role("link", name="Failures").click()
-        await expect(page.get_by_text("the draught is deeper").first).to_be_visible()
+        await expect(page.get_by_text("the tide has gone out").first).to_be_visible()
         await expect(page.get_by_role("link", name="Executions: E401").first).to_be_visible()
         await expect(page.get_by_role("button", name="Retry")).to_have_count(0)
 

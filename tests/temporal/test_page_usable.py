@@ -17,7 +17,7 @@ AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"
 
 @pytest.fixture(scope="module")
 async def failed(quay: Harness) -> ExecutionStatus:
-    status = await quay.run("tests.temporal.page_agents:runs_aground", "over the bank", session_id="for-everybody")
+    status = await quay.run("tests.temporal.page_agents:is_stranded", "over the bank", session_id="for-everybody")
     await quay.run("tests.temporal.page_agents:charts", session_id="for-everybody")
     await quay.projected()
     return status
