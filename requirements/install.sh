@@ -62,7 +62,7 @@ else
         echo "No Python 3.11 or newer was found as: $names. Install one, or name it: make PYTHON=/path/to/python3" >&2
         exit 1
     fi
-    echo "Setting up .venv with $("$python" --version): about 45 packages, 100 MB, a minute or two, once." >&2
+    echo "Setting up .venv with $("$python" --version): about 90 packages, 250 MB to download, a minute or two, once." >&2
     rm -rf .venv
     if ! "$python" -m venv .venv >/dev/null 2>&1; then  # as on Debian, where venv's own pip is a package of its own
         "$python" -m venv --without-pip --clear .venv
