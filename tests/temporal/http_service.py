@@ -15,6 +15,14 @@ from workflows.service.safety import Rules
 from workflows.service.serving import serving
 from workflows.service.tickets import Tickets
 
+OPERATOR, READER = "open-sesame", "peep-hole"
+"""The tokens of a service that asks for them."""
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that sends a token."""
+    return {"Authorization": f"Bearer {token}"}
+
 
 @asynccontextmanager
 async def asking(

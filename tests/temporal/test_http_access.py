@@ -10,11 +10,9 @@ import httpx2
 import pytest
 
 from tests.temporal.harness import Harness
-from tests.temporal.http_service import asking, assert_problem
+from tests.temporal.http_service import OPERATOR, READER, asking, assert_problem, bearer
 from workflows.service.safety import Rules
 from workflows.service.tickets import VALID_FOR, Tickets
-
-OPERATOR, READER = "open-sesame", "peep-hole"
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +25,6 @@ async def service(ship: Harness) -> AsyncIterator[httpx2.AsyncClient]:
 async def guarded(ship: Harness) -> AsyncIterator[httpx2.AsyncClient]:
     async with asking(ship, Rules(operator=OPERATOR, reader=READER)) as client:
         yield client
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 async def status_of_stream(service: httpx2.AsyncClient, address: str, **params: str) -> int:

@@ -12,13 +12,11 @@ from pydantic import SecretStr
 from projector.errors import InputRejected
 from projector.opening import hygiene_from_environment
 from tests.temporal.harness import Harness, agent
-from tests.temporal.http_service import asking, assert_problem
+from tests.temporal.http_service import OPERATOR, READER, asking, assert_problem, bearer
 from workflows.service.desk import desk
 from workflows.service.program import rules_of
 from workflows.service.safety import LARGEST_BODY, Rules
 from workflows.service.serving import listening, serving
-
-OPERATOR, READER = "open-sesame", "peep-hole"
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +29,6 @@ async def service(ship: Harness) -> AsyncIterator[httpx2.AsyncClient]:
 async def guarded(ship: Harness) -> AsyncIterator[httpx2.AsyncClient]:
     async with asking(ship, Rules(operator=OPERATOR, reader=READER)) as client:
         yield client
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "", "[", "localhost."])

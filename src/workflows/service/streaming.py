@@ -61,14 +61,12 @@ async def stream_all(
     With filters, those after which or before which the status is as wanted: so an execution is also seen to leave.
     Open the stream, then ask for the list, then apply what comes.
     """
-    chosen = ExecutionFilter.parse(phase=phase, code=code, session=session)
+    chosen = ExecutionFilter.parse(phase=phase, code=code, session=session, agent=agent)
     position = _position(after, last_event_id)
 
     def wants(frame: Frame) -> bool:
         change = frame.change
-        return _is_wanted(change.status, chosen, agent) or (
-            change.before is not None and _is_wanted(change.before, chosen, agent)
-        )
+        return _is_wanted(change.status, chosen) or (change.before is not None and _is_wanted(change.before, chosen))
 
     return await _response(desk, None, wants, lambda listener: _all(desk, wants, position, listener))
 
@@ -170,10 +168,10 @@ def _up_to_the_end(frames: Sequence[Frame], after: int) -> Sequence[Frame]:
     return fresh[: ends[0]] if ends else fresh
 
 
-def _is_wanted(status: ExecutionStatus, chosen: ExecutionFilter, agent: str | None) -> bool:
+def _is_wanted(status: ExecutionStatus, chosen: ExecutionFilter) -> bool:
     return (
         (chosen.phase is None or status.phase is chosen.phase)
         and (chosen.code is None or (status.failure is not None and status.failure.code == chosen.code))
         and (chosen.session is None or status.session_id == chosen.session)
-        and (agent is None or status.agent == agent)
+        and (chosen.agent is None or status.agent == chosen.agent)
     )
